@@ -1,0 +1,1 @@
+"""Install ISOs: read, verified, and changed by patching bytes."""

@@ -1,0 +1,1 @@
+"""Decides every name, size, address, label and id; pure functions and frozen dataclasses."""

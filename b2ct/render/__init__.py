@@ -1,0 +1,1 @@
+"""Pure functions from a plan to the files it stands for."""

@@ -1,0 +1,1 @@
+"""The site file: its model, its loading and its checks."""
