@@ -38,7 +38,7 @@ class MenuFile:
 
     home: MenuHome
     path: str
-    """Path inside its home, ``EFI/BOOT/grub.cfg``, in the case that the file system shows (Rock Ridge, FAT long name)."""
+    """Path inside its home, ``EFI/BOOT/grub.cfg``, in the case that Rock Ridge or the FAT long name shows."""
     syntax: MenuSyntax
     data: bytes
 
