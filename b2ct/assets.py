@@ -1,0 +1,53 @@
+"""Finds the data files that a site admin may read and override: kickstart templates, boot menus, layouts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from b2ct.errors import UsageError
+
+FOLDERS = ("kickstart", "iso")
+"""The data folders, as they are named in the checkout and under ``b2ct/_assets`` in the wheel."""
+
+
+def _packaged() -> Path:
+    """Return the folder that holds the data folders: in the wheel, or the checkout of an editable install."""
+    here = Path(__file__).parent
+    shipped = here / "_assets"
+    return shipped if shipped.is_dir() else here.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Assets:
+    """The data files of one run: a site's overrides first, then what B2CT ships.
+
+    ``overrides`` is the folder ``overrides/`` beside the site file, or None.
+    """
+
+    overrides: Path | None = None
+    packaged: Path = _packaged()
+
+    def path(self, name: str) -> Path:
+        """Return where ``kickstart/host.ks.j2`` is read from; the site's own copy wins.
+
+        Raises:
+            UsageError: no such file is shipped.
+        """
+        pure = PurePosixPath(name)
+        if pure.is_absolute() or ".." in pure.parts or pure.parts[:1] == () or pure.parts[0] not in FOLDERS:
+            raise UsageError(f"{name}: not a data file of B2CT", hint="b2ct eject --list shows them")
+        if self.overrides is not None and (self.overrides / pure).is_file():
+            return self.overrides / pure
+        if not (self.packaged / pure).is_file():
+            raise UsageError(f"{name}: not a data file of B2CT", hint="b2ct eject --list shows them")
+        return self.packaged / pure
+
+    def read_text(self, name: str) -> str:
+        """Return the text of ``kickstart/host.ks.j2``; raises UsageError when there is no such file."""
+        return self.path(name).read_text(encoding="utf-8")
+
+    def names(self) -> tuple[str, ...]:
+        """Return the name of every data file that B2CT ships, sorted."""
+        found = (file for folder in FOLDERS for file in (self.packaged / folder).rglob("*") if file.is_file())
+        return tuple(sorted(file.relative_to(self.packaged).as_posix() for file in found))
