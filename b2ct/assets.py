@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from b2ct.errors import UsageError
@@ -26,7 +26,7 @@ class Assets:
     """
 
     overrides: Path | None = None
-    packaged: Path = _packaged()
+    packaged: Path = field(default_factory=_packaged)
 
     def path(self, name: str) -> Path:
         """Return where ``kickstart/host.ks.j2`` is read from; the site's own copy wins.

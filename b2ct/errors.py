@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 
 class ExitCode(IntEnum):
@@ -15,6 +15,13 @@ class ExitCode(IntEnum):
     SITE_FILE = 3
     REMOTE = 4
     INTERRUPTED = 130
+
+
+class Severity(StrEnum):
+    """Whether a problem stops the work."""
+
+    ERROR = "error"
+    WARNING = "warning"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -31,11 +38,14 @@ class Problem:
     """What is wrong."""
     hint: str = ""
     """What to do about it; empty when the message says it."""
+    severity: Severity = Severity.ERROR
+    """A warning is shown, and the work goes on."""
 
     def __str__(self) -> str:
         where = f"{self.where}: " if self.where else ""
         hint = f" ({self.hint})" if self.hint else ""
-        return f"{self.file}:{self.line}: {where}{self.message}{hint}"
+        kind = "warning: " if self.severity is Severity.WARNING else ""
+        return f"{self.file}:{self.line}: {kind}{where}{self.message}{hint}"
 
 
 class B2ctError(Exception):

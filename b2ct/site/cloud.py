@@ -6,7 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from b2ct.site.types import DomainName, HostOrAddress, Name, SecretRef, SiteModel, Size, Url, VersionNumber
+from b2ct.site.types import DomainName, HostOrAddress, Name, SecretRef, SiteModel, Size, Url, VersionNumber, pattern
+
+DiracSiteName = Annotated[
+    str, pattern(r"^[A-Za-z0-9-]+\.[A-Za-z0-9-]+\.[a-z]{2,3}$", 64, "a DIRAC site name such as LCG.Torino.it")
+]
 
 
 class Limits(SiteModel):
@@ -59,7 +63,7 @@ class DiracScheduler(SiteModel):
     """Major version of the central services."""
     configuration_servers: Annotated[tuple[str, ...], Field(min_length=1)]
     """URLs of the Configuration Service, ``dips://host:9135/Configuration/Server``."""
-    site_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+\.[A-Za-z0-9-]+\.[a-z]{2,3}$")]
+    site_name: DiracSiteName
     """The site's name in DIRAC, ``LCG.Torino.it``."""
     certificate: SecretRef | None = None
     """Certificate that the virtual machines show."""
@@ -74,7 +78,7 @@ class DiracxScheduler(SiteModel):
     """The scheduler's kind."""
     url: Url
     """URL of DiracX."""
-    site_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+\.[A-Za-z0-9-]+\.[a-z]{2,3}$")]
+    site_name: DiracSiteName
     """The site's name in DIRAC, ``LCG.Torino.it``."""
     token: SecretRef | None = None
     """Refresh token for registration."""

@@ -34,9 +34,11 @@ from b2ct.site.types import (
     pattern,
 )
 
-Locale = Annotated[str, pattern(r"^[a-z]{2,3}(_[A-Z]{2})?(\.[A-Za-z0-9-]+)?(@[a-z]+)?$", 40)]
-Keymap = Annotated[str, pattern(r"^[a-z0-9][a-z0-9_-]*$", 40)]
-TimeZone = Annotated[str, pattern(r"^[A-Za-z0-9_+/-]+$", 60)]
+Locale = Annotated[
+    str, pattern(r"^[a-z]{2,3}(_[A-Z]{2})?(\.[A-Za-z0-9-]+)?(@[a-z]+)?$", 40, "a locale such as en_US.UTF-8")
+]
+Keymap = Annotated[str, pattern(r"^[a-z0-9][a-z0-9_-]*$", 40, "a console keymap such as us or it")]
+TimeZone = Annotated[str, pattern(r"^[A-Za-z0-9_+/-]+$", 60, "an IANA time zone such as Europe/Rome")]
 
 
 class Media(SiteModel):
@@ -151,7 +153,7 @@ class NfsDatastore(SiteModel):
     """NFS server."""
     export: AbsolutePath
     """Exported path."""
-    options: Annotated[str, pattern(r"^[a-z0-9_,=.]+$", 200)] = "soft,intr,rsize=32768,wsize=32768"
+    options: Annotated[str, pattern(r"^[a-z0-9_,=.]+$", 200, "NFS mount options")] = "soft,intr,rsize=32768,wsize=32768"
     """Mount options."""
 
 

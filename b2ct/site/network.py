@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from b2ct.site.types import DeviceName, DomainName, Mac, Mtu, SiteModel, VlanId
 
@@ -14,7 +16,7 @@ class AddressRange(SiteModel):
 
     first: IPv4Address
     """The first address."""
-    size: int
+    size: Annotated[int, Field(ge=1)]
     """How many addresses, counted from the first."""
 
 
@@ -74,7 +76,7 @@ class Bond(SiteModel):
     """The cards: each by its ``name``, or by its ``mac`` where it has no name."""
     mode: BondMode = BondMode.ACTIVE_BACKUP
     """Bonding mode; ``802.3ad`` needs LACP on the switch."""
-    miimon: int = 100
+    miimon: Annotated[int, Field(ge=0, le=60000)] = 100
     """Link check interval in milliseconds."""
 
 

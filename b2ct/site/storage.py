@@ -11,7 +11,7 @@ from b2ct.site.types import AbsolutePath, Name, SiteModel, Size, pattern
 
 GIB = 1024**3
 
-DiskId = Annotated[str, pattern(r"^[A-Za-z0-9_.:+-]+$", 128)]
+DiskId = Annotated[str, pattern(r"^[A-Za-z0-9_.:+-]+$", 128, "a WWN or serial number as lsblk shows it")]
 """WWN or serial number, as udev shows it."""
 
 
