@@ -1,0 +1,24 @@
+"""The programs that tests need: absent they skip a test on a laptop and fail it in CI."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+PACKAGES = Path(__file__).with_name("packages.txt")
+
+
+def need_tool(*names: str) -> None:
+    """Skip the running test, or fail it when ``CI=true``, unless every program (or absolute path) of ``names`` is there."""
+    missing = [
+        name for name in names if shutil.which(name) is None and not (name.startswith("/") and Path(name).exists())
+    ]
+    if not missing:
+        return
+    message = f"missing: {', '.join(missing)}; on Debian the packages of {PACKAGES} bring it"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
