@@ -51,6 +51,11 @@ def read_site(path: Path) -> tuple[Site | None, tuple[Problem, ...]]:
     except UnicodeDecodeError as error:
         problem = Problem(file, 1, "", f"not UTF-8 text (byte {error.start})", "save the file as UTF-8")
         return None, (problem,)
+    return read_site_text(text, file)
+
+
+def read_site_text(text: str, file: str) -> tuple[Site | None, tuple[Problem, ...]]:
+    """Return the same for the text of a site file; ``file`` is what problems call it."""
     document = read_yaml(text, file)
     if document.data is None:
         return None, document.problems or (Problem(file, 1, "", "the file is empty", "b2ct init writes one"),)

@@ -12,7 +12,7 @@ from b2ct.errors import Problem
 Loc = tuple[str | int, ...]
 """Path of a value: keys and list positions from the top."""
 
-MAX_NODES = 2_000_000
+MAX_NODES = 300_000
 """Values that one file may hold, aliases counted each time: a file of a few lines can otherwise fill the memory."""
 
 

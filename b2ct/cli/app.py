@@ -1,0 +1,52 @@
+"""The Typer application, and the options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from b2ct.assets import Assets
+from b2ct.cli.output import print_problems
+from b2ct.errors import Severity, SiteFileError
+from b2ct.site.load import read_site
+
+if TYPE_CHECKING:
+    from b2ct.site.model import Site
+
+app = typer.Typer(
+    name="b2ct",
+    help="From bare metal to a scientific cloud: one site file makes the install media, the hosts and the cloud.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+SiteArgument = Annotated[Path, typer.Argument(metavar="SITE", help="The site file.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of words.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
+StockOption = Annotated[
+    Path | None, typer.Option("--stock", metavar="ISO", help="Stock install ISO [default: media.iso of the site file].")
+]
+
+
+def open_site(path: Path, *, quiet: bool = False) -> Site:
+    """Return the site, its warnings shown.
+
+    Raises:
+        SiteFileError: the site file is wrong.
+        UsageError: it cannot be read.
+    """
+    site, problems = read_site(path)
+    if site is None or any(problem.severity is Severity.ERROR for problem in problems):
+        raise SiteFileError(problems)
+    if not quiet:
+        print_problems(problems)
+    return site
+
+
+def site_assets(path: Path) -> Assets:
+    """Return the data files for a site: its folder's ``overrides/`` come first."""
+    return Assets(path.parent / "overrides")

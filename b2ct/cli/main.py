@@ -1,0 +1,35 @@
+"""The entry point: the only place where an error becomes an exit code."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from b2ct.cli import media_commands, site_commands
+from b2ct.cli.app import app
+from b2ct.cli.output import print_error
+from b2ct.errors import B2ctError, ExitCode, UsageError
+
+__all__ = ["app", "main", "media_commands", "site_commands"]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run b2ct and return its exit code; ``arguments`` are those of the process when None."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in arguments
+    try:
+        code = app(arguments, prog_name="b2ct", standalone_mode=False)
+    except B2ctError as error:
+        print_error(error, as_json=as_json)
+        return error.exit_code
+    except typer.TyperException as error:
+        print_error(UsageError(error.format_message(), hint="--help shows how it is called"), as_json=as_json)
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        print_error(B2ctError("interrupted; nothing was left behind"), as_json=as_json)
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return ExitCode.FAILED
+    return code if isinstance(code, int) else ExitCode.DONE

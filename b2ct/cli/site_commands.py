@@ -1,0 +1,131 @@
+"""Commands about the site file and the data files: init, check, schema, eject."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from b2ct.apply.files import write_file
+from b2ct.assets import Assets
+from b2ct.cli.app import ForceOption, JsonOption, SiteArgument, app
+from b2ct.cli.output import print_json, print_problems, stderr
+from b2ct.errors import OutputError, Severity, SiteFileError, UsageError
+from b2ct.render.starter import Answers, render_starter
+from b2ct.site.load import read_site, read_site_text
+from b2ct.site.model import Site
+
+DEFAULT = Answers(site="", domain="")
+
+
+@app.command()
+def init(  # noqa: PLR0913 - each is a flag that takes the place of a question
+    site: SiteArgument = Path("site.yaml"),
+    *,
+    name: Annotated[str, typer.Option(help="Short name of the site.")] = "",
+    domain: Annotated[str, typer.Option(help="DNS domain of the hosts.")] = "",
+    distro: Annotated[str, typer.Option(help="Distribution of the hosts.")] = DEFAULT.distro,
+    version: Annotated[str, typer.Option(help="Version of the distribution.")] = DEFAULT.version,
+    iso: Annotated[str, typer.Option(help="Stock install ISO, a path from the site file's folder.")] = "",
+    opennebula: Annotated[str, typer.Option(help="Version of OpenNebula.")] = DEFAULT.opennebula,
+    cidr: Annotated[str, typer.Option(help="The service network.")] = DEFAULT.cidr,
+    gateway: Annotated[str, typer.Option(help="Its gateway.")] = "",
+    dns: Annotated[list[str] | None, typer.Option(help="A name server; may be given more than once.")] = None,
+    user: Annotated[str, typer.Option(help="Login name of the administrator.")] = DEFAULT.user,
+    ssh_key: Annotated[Path | None, typer.Option(help="File with the administrator's public SSH key.")] = None,
+    zone: Annotated[str, typer.Option(help="Time zone.")] = DEFAULT.zone,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a new, commented site file. Asks on a terminal; takes flags everywhere."""
+    if site.exists() and not force:
+        raise OutputError(f"{site} exists already", hint="--force replaces it")
+    if sys.stdin.isatty() and not (name and domain):
+        name = name or typer.prompt("Short name of the site", err=True)
+        domain = domain or typer.prompt("DNS domain of the hosts", err=True)
+        cidr = typer.prompt("Service network", default=cidr, err=True)
+        gateway = gateway or typer.prompt("Its gateway (empty: none)", default="", show_default=False, err=True)
+        zone = typer.prompt("Time zone", default=zone, err=True)
+    if not (name and domain):
+        raise UsageError("a new site file needs --name and --domain", hint="on a terminal they are asked")
+    key = _read_key(ssh_key) if ssh_key else ""
+    answers = Answers(
+        site=name,
+        domain=domain,
+        distro=distro,
+        version=version,
+        iso=iso,
+        opennebula=opennebula,
+        cidr=cidr,
+        gateway=gateway,
+        dns=tuple(dns or ()),
+        user=user,
+        ssh_key=key,
+        zone=zone,
+    )
+    text = render_starter(answers)
+    _, problems = read_site_text(text, str(site))
+    if any(problem.severity is Severity.ERROR for problem in problems):
+        raise SiteFileError(problems)
+    write_file(site, text.encode(), force=force)
+    if as_json:
+        print_json("init", {"path": site})
+    else:
+        stderr().print(f"{site} is written. Next: edit it, then [bold]b2ct check {site}[/]")
+
+
+def _read_key(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--ssh-key {path}: cannot be read") from error
+
+
+@app.command()
+def check(site: SiteArgument = Path("site.yaml"), *, as_json: JsonOption = False) -> None:
+    """Report every problem of a site file, each with its line."""
+    found, problems = read_site(site)
+    if found is None or any(problem.severity is Severity.ERROR for problem in problems):
+        raise SiteFileError(problems)
+    if as_json:
+        print_json("check", {"path": site, "site": found.site, "hosts": len(found.hosts), "problems": problems})
+        return
+    print_problems(problems)
+    hosts = f"{len(found.hosts)} host{'' if len(found.hosts) == 1 else 's'}"
+    typer.echo(f"{site}: {found.site}.{found.domain}, {hosts}, nothing wrong")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the site file, for editors."""
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Site.model_json_schema()}
+    typer.echo(json.dumps(document, indent=2))
+
+
+@app.command()
+def eject(
+    file: Annotated[str, typer.Argument(metavar="[FILE]", help="A data file, such as kickstart/host.ks.j2.")] = "",
+    *,
+    site: Annotated[Path, typer.Option(help="The site file whose overrides/ gets the copy.")] = Path("site.yaml"),
+    show: Annotated[bool, typer.Option("--list", help="List the data files.")] = False,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy a data file to the site's overrides/, where it takes the place of B2CT's own."""
+    names = Assets().names()
+    if show or not file:
+        if as_json:
+            print_json("eject", {"files": names})
+        else:
+            typer.echo("\n".join(names))
+        return
+    target = site.parent / "overrides" / file
+    data = Assets().path(file).read_bytes()
+    write_file(target, data, force=force)
+    if as_json:
+        print_json("eject", {"path": target})
+    else:
+        typer.echo(str(target))

@@ -1,0 +1,95 @@
+"""The site file that ``b2ct init`` writes: complete, commented, and valid as it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jinja2 import Environment, StrictUndefined
+
+TEMPLATE = """\
+# {{ site }}: the description of this site. `b2ct check` tells what is wrong with it, `b2ct schema` helps editors.
+# What a host leaves out is asked on its console at install time.
+site: {{ site }}                      # names the cloud and the install media
+domain: {{ domain }}
+
+media:                               # the stock install ISO
+  distro: {{ distro }}               # centos, centos-stream, almalinux, rocky, rhel
+  version: "{{ version }}"
+{% if iso %}
+  iso: {{ iso }}
+{% else %}
+  # iso: AlmaLinux-9.6-x86_64-boot.iso   # path from here; or give it with --stock
+{% endif %}
+  # checksum: sha256:...             # verified before the ISO is used
+
+opennebula:
+  version: "{{ opennebula }}"
+
+networks:
+  service:                           # hosts and storage; carries the management address
+    cidr: {{ cidr }}
+{% if gateway %}
+    gateway: {{ gateway }}
+{% else %}
+    # gateway: 10.10.0.1
+{% endif %}
+    dns: [{{ dns | join(", ") }}]
+  # private:                         # virtual machines among themselves
+  #   cidr: 192.168.100.0/24
+  #   vlan: 100
+  #   ranges: [{first: 192.168.100.10, size: 200}]
+
+hosts:
+  - name: {{ frontend }}
+    role: frontend                   # frontend: OpenNebula's control node; node: a hypervisor
+    services: [squid]                # squid: the CVMFS proxy; rocci: the OCCI endpoint
+    # nics: [{mac: "52:54:00:12:34:56"}]
+    # links: [{network: service, address: 10.10.0.11}]
+    # disks: [{serial: S3Z8NB0K}]    # or wwn, path, size, smallest: true; everything on it is erased
+  - name: {{ node }}
+    role: node
+
+users:
+{% if ssh_key %}
+  - name: {{ user }}
+    ssh_keys:
+      - {{ ssh_key }}
+{% else %}
+  - name: {{ user }}
+    password: env:B2CT_ADMIN_PASSWORD   # where the password is kept: file:PATH, env:NAME or vault:PATH#KEY
+    # ssh_keys: [ssh-ed25519 AAAA... {{ user }}]
+{% endif %}
+
+time:
+  zone: {{ zone }}
+  # ntp: [ntp1.example.org]
+
+# vo:                                # the communities that the site serves
+#   - {name: belle, cvmfs: [belle.cern.ch, belle.kek.jp]}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a new site file is made from. Texts are written as they are: the result has to be checked."""
+
+    site: str
+    domain: str
+    distro: str = "almalinux"
+    version: str = "9"
+    iso: str = ""
+    opennebula: str = "7.2"
+    cidr: str = "10.10.0.0/24"
+    gateway: str = ""
+    dns: tuple[str, ...] = ()
+    frontend: str = "cn01"
+    node: str = "hv01"
+    user: str = "admin"
+    ssh_key: str = ""
+    zone: str = "UTC"
+
+
+def render_starter(answers: Answers) -> str:
+    """Return the text of a new site file."""
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)  # noqa: S701 - YAML
+    return environment.from_string(TEMPLATE).render(**{name: getattr(answers, name) for name in answers.__slots__})

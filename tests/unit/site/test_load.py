@@ -1,0 +1,127 @@
+"""Reading site files: lines, every problem at once, and words that people understand."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from b2ct.errors import SiteFileError, UsageError
+from b2ct.site.load import load_site, read_site_text
+from b2ct.site.yaml import read_yaml
+from tests.unit.site.sites import SITE, changed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BAD = """\
+site: Torino
+domain: to.infn.it
+media: {distro: almalinux, version: 9.6}
+opennebula: {version: 6.10, tokn: x}
+networks:
+  service: {cidr: 10.10.0.0/24, gateway: 10.11.0.1}
+hosts:
+  - name: cn01
+    role: fronten
+    nics: [{mac: 52:54:00:00:01:01}]
+  - name: cn01
+    name: cn02
+    nics: [{mac: "52:54:00:00:01:01"}]
+users: [{name: admin, password: hunter2}]
+time: {zone: Europe/Roma}
+"""
+
+
+def problems(text: str) -> list[str]:
+    return [str(problem) for problem in read_site_text(text, "s.yaml")[1]]
+
+
+def test_a_good_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(json.dumps(SITE))
+    assert load_site(path).hosts[1].bonds[0].nics == ("eno1", "eno2")
+
+
+def test_every_problem_is_reported_at_once_with_its_line() -> None:
+    found = problems(BAD)
+    expected = [
+        ("s.yaml:1: site: 'Torino'", "lower-case letters"),
+        ("s.yaml:4: opennebula.tokn: there is no such key", "did you mean token?"),
+        ("s.yaml:6: networks.service.gateway: 10.11.0.1", "outside 10.10.0.0/24"),
+        ("s.yaml:9: hosts.0.role: 'fronten'", "'frontend' or 'node'"),
+        ("s.yaml:12: hosts.1.name", "here twice (first on line 11)"),
+        ("s.yaml:13: hosts.1.nics.0.mac", "used twice"),
+        ("s.yaml:14: users.0.password", "reference to a secret"),
+        ("s.yaml:15: time.zone: 'Europe/Roma'", "not a time zone"),
+    ]
+    assert len(found) == len(expected), found
+    for line, (start, words) in zip(found, expected, strict=True):
+        assert line.startswith(start)
+        assert words in line
+
+
+def test_a_secret_that_stands_in_the_file_is_not_shown() -> None:
+    assert not any("hunter2" in line for line in problems(BAD))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "the file is empty"),
+        ("# nothing\n", "the file is empty"),
+        ("[]", "has to hold keys"),
+        ("site", "has to hold keys"),
+        ("a: [", "s.yaml:2: not valid YAML"),
+        ("a: 1\n b: 2", "s.yaml:2: not valid YAML"),
+        ("a: \x07", "not valid YAML"),
+        ("site: !!python/object:os.system x", "has no meaning here"),
+        ("? [a, b]\n: 1", "one word"),
+        ("a: &x [*x]", "contain themselves"),
+        ("media: 3", "media: '3' has to hold keys"),
+        ("hosts: 3", "hosts: '3' has to be a list"),
+        ("users: [{name: a, ssh_keys: [ssh-rsa nonsense]}]", "users.0.ssh_keys.0: not an OpenSSH public key"),
+        ("central: {kind: slurm}", "central: has to be 'dirac', 'diracx', 'htcondor'"),
+        ("sources: {proxy: 'http://u:p@proxy:3128'}", "must not carry a user or password"),
+    ],
+)
+def test_what_is_no_site_file_is_explained(text: str, words: str) -> None:
+    assert any(words in line for line in problems(text)), problems(text)
+
+
+def test_aliases_cannot_fill_the_memory() -> None:
+    bomb = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 30)}]\n" for n in range(1, 12))
+    assert any("repeat too much" in line for line in problems(bomb))
+
+
+def test_anchors_and_merges_work() -> None:
+    text = "base: &b {x: 1, y: 2}\nother:\n  <<: *b\n  y: 3\n"
+    document = read_yaml(text, "f")
+    assert document.data["other"] == {"x": "1", "y": "3"}
+    assert document.problems == ()
+
+
+@pytest.mark.parametrize("plain", ["9.10", "no", "0x10", "1e3", "52:54:00:00:01:01", "2016-05-31", "010", "y"])
+def test_plain_words_mean_what_they_show(plain: str) -> None:
+    assert read_yaml(f"a: {plain}", "f").data == {"a": plain}
+
+
+def test_a_file_that_cannot_be_read_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No such file"):
+        load_site(tmp_path / "none.yaml")
+
+
+def test_a_file_that_is_not_text_is_a_problem_of_the_site_file(tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_bytes(b"site: \xff\xfe")
+    with pytest.raises(SiteFileError) as caught:
+        load_site(path)
+    assert "not UTF-8" in caught.value.problems[0].message
+
+
+def test_findings_around_a_refused_value_are_not_reported() -> None:
+    text = json.dumps(changed("users", [{"name": "admin", "password": "hunter2"}]))
+    assert [line for line in problems(text) if "users" in line] == [
+        line for line in problems(text) if "reference to a secret" in line
+    ]
