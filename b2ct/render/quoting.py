@@ -1,4 +1,4 @@
-"""Quoting for the languages that values of a site end in: kickstart, shell, boot menus and plain configuration files."""
+"""Quoting for the languages that values of a site end in: kickstart, shell, boot menus, configuration files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from b2ct.errors import B2ctError
-from b2ct.plan.model import FromAnswers, Word
+from b2ct.plan.model import FromCard, Word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +29,7 @@ class Quoted(str):
 
 
 def ks_quote(value: str) -> Quoted:
-    r"""Return ``value`` as one word of a kickstart command (shlex's POSIX rules: ``"``, with ``\`` before ``"`` and ``\``).
+    r"""Return ``value`` as one word of a kickstart command, by shlex's POSIX rules.
 
     Raises:
         QuotingError: the value holds a control character; a kickstart command cannot hold one.
@@ -39,12 +39,13 @@ def ks_quote(value: str) -> Quoted:
     return Quoted('"' + re.sub(r'(["\\])', r"\\\1", value) + '"')
 
 
-def sh_quote(value: str) -> Quoted:
+def sh_quote(value: str | int) -> Quoted:
     """Return ``value`` as one word of bash, on one line whatever it holds.
 
     Raises:
         QuotingError: the value holds a NUL or half a surrogate pair, which no shell word can.
     """
+    value = str(value)
     if not UNPRINTABLE.search(value):
         return Quoted("'" + value.replace("'", "'\\''") + "'")
     try:
@@ -62,13 +63,13 @@ def sh_words(values: Iterable[str]) -> Quoted:
 
 
 def word(value: Word | int) -> Quoted:
-    """Return a value for a configuration file inside an unquoted here-document: a plain word, or a shell variable.
+    """Return a value for a configuration file inside an unquoted here-document: a plain word, or its look-up.
 
     Raises:
         QuotingError: the value holds anything that a file's or the shell's syntax could take for its own.
     """
-    if isinstance(value, FromAnswers):
-        return Quoted(value.shell)
+    if isinstance(value, FromCard):
+        return Quoted(f"$(b2ct_card_{value.fact} {sh_quote(value.key)})")
     text = str(value)
     if not PLAIN.fullmatch(text):
         raise QuotingError(f"{text!r}: only letters, digits and _ . , : / @ % + = ~ ^ * - can stand here")
@@ -97,7 +98,7 @@ def grub_quote(value: str) -> Quoted:
 
 
 def isolinux_text(value: str) -> Quoted:
-    """Return ``value`` for a text line of isolinux.cfg; ``^`` marks hot keys and non-ASCII shows as garbage, so both go.
+    """Return ``value`` for a text line of isolinux.cfg: no ``^`` (it marks hot keys), ASCII only.
 
     Raises:
         QuotingError: the value holds a control character.

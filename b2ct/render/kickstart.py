@@ -1,0 +1,103 @@
+"""Renders the plan's kickstarts from the templates in ``kickstart/``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from b2ct.errors import B2ctError
+from b2ct.plan.artifact import Artifact
+from b2ct.plan.model import Card, CardFact, FromCard, Ipv4, Ipv4Method
+from b2ct.render.environment import make_environment
+from b2ct.render.quoting import Quoted, commas, sh_words, verbatim, word
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jinja2 import Template
+
+    from b2ct.assets import Assets
+    from b2ct.plan.model import HostPlan, Plan
+
+PRE_LIBRARIES = "kickstart/snippets/pre/"
+"""The shell libraries that every %pre starts with."""
+
+
+class TemplateError(B2ctError):
+    """A kickstart template lets a value through unquoted, or makes sections that nobody wrote."""
+
+
+def render_kickstarts(plan: Plan, assets: Assets) -> tuple[Artifact, ...]:
+    """Return ``b2ct/<host>.ks`` for every host, and ``b2ct/ask.ks``.
+
+    Raises:
+        QuotingError: a value cannot be written in the language it goes into.
+        TemplateError: a template (a site's own copy perhaps) does not quote a value.
+    """
+    template = _make_template(assets)
+    libraries = [assets.read_text(name) for name in assets.names() if name.startswith(PRE_LIBRARIES)]
+    return tuple(Artifact(host.kickstart, _render(template, plan, host, libraries)) for host in plan.hosts)
+
+
+def _make_template(assets: Assets) -> Template:
+    environment = make_environment(assets).overlay(finalize=_refuse_unquoted)
+    environment.filters |= {
+        "word": word,
+        "commas": commas,
+        "verbatim": verbatim,
+        "sh_words": sh_words,
+        "json_text": json_text,
+        "pre_address": pre_address,
+        "card_device": card_device,
+        "card_devices": card_devices,
+        "bond_options": bond_options,
+    }
+    return environment.get_template("kickstart/host.ks.j2")
+
+
+def _refuse_unquoted(value: object) -> object:
+    if isinstance(value, Quoted):
+        return value
+    raise TemplateError(f"a kickstart template writes {value!r} without a quoting filter")
+
+
+def _render(template: Template, plan: Plan, host: HostPlan, libraries: list[str]) -> bytes:
+    text = template.render(plan=plan, host=host, pre_libraries=libraries)
+    _check_sections(text, host.kickstart)
+    return text.encode()
+
+
+def _check_sections(text: str, where: str) -> None:
+    """Check that sections open and close in turn: a script line that starts with ``%`` would end its section."""
+    is_open = False
+    for line in text.splitlines():
+        if not line.startswith("%") or line.startswith("%include "):
+            continue
+        if (line == "%end") is not is_open:
+            raise TemplateError(f"{where}: the line {line!r} breaks the kickstart's sections")
+        is_open = not is_open
+
+
+def json_text(value: object) -> str:
+    """Return ``value`` as JSON on one line."""
+    return json.dumps(value)
+
+
+def pre_address(ipv4: Ipv4) -> str:
+    """Return an address as %pre takes it: empty is asked."""
+    return {Ipv4Method.ASKED: "", Ipv4Method.DHCP: "dhcp"}.get(ipv4.method, ipv4.address)
+
+
+def card_device(key: str) -> FromCard:
+    """Return the device name of a card, looked up at install time."""
+    return FromCard(key, CardFact.DEVICE)
+
+
+def card_devices(cards: Iterable[Card]) -> Quoted:
+    """Return the device names of cards with commas between."""
+    return commas([card_device(card.key) for card in cards])
+
+
+def bond_options(options: Iterable[tuple[str, str]]) -> Quoted:
+    """Return a bond's options with commas between, ``mode=802.3ad,miimon=100``."""
+    return commas([f"{name}={value}" for name, value in options])
