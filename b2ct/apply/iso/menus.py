@@ -1,0 +1,53 @@
+"""Finding boot menus: which files of the tree and of the EFI boot image a boot loader reads."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from b2ct.apply.iso.fat import FatVolume
+from b2ct.plan.iso_facts import MenuFile, MenuHome, MenuSyntax
+
+if TYPE_CHECKING:
+    from b2ct.apply.iso.layout import Esp, IsoLayout
+    from b2ct.apply.iso.source import Source
+
+_EFI_CONF = re.compile(r"efi/boot/boot[a-z0-9]*\.conf", re.IGNORECASE)
+_GRUB2_NAMES = ("efi/boot/grub.cfg", "boot/grub2/grub.cfg", "efi/boot/grub2.cfg")
+
+
+def menu_syntax(path: str, data: bytes) -> MenuSyntax | None:
+    """Return which loader reads the file at ``path``, or None when it is no menu.
+
+    EFI/BOOT/BOOT*.conf is GRUB legacy's on EL6 and GRUB 2's later; the content tells.
+    """
+    lower = path.casefold()
+    if lower == "isolinux/isolinux.cfg":
+        return MenuSyntax.ISOLINUX
+    if lower in _GRUB2_NAMES:
+        return MenuSyntax.GRUB2
+    if _EFI_CONF.fullmatch(lower):
+        return MenuSyntax.GRUB2 if b"menuentry" in data else MenuSyntax.GRUB_LEGACY
+    return None
+
+
+def open_esp(source: Source, esp: Esp) -> FatVolume:
+    """Return the file system of the EFI boot image; raises IsoError when it is no FAT."""
+    return FatVolume(lambda offset, length: source.read(esp.offset + offset, length), esp.size, source.name)
+
+
+def read_esp_menus(source: Source, layout: IsoLayout) -> list[MenuFile]:
+    """Return the boot menus in the EFI boot image."""
+    esp = layout.esp
+    if esp is None:
+        return []
+    volume = open_esp(source, esp)
+    found = []
+    for path, entry in sorted(volume.walk(), key=lambda pair: pair[0]):
+        if entry.is_directory or menu_syntax(path, b"") is None:
+            continue
+        data = volume.read_file(entry)
+        syntax = menu_syntax(path, data)
+        if syntax is not None:
+            found.append(MenuFile(MenuHome.ESP, path, syntax, data))
+    return found
