@@ -160,6 +160,15 @@ class FatVolume:
         """Return how many clusters are free."""
         return sum(self._next(cluster) == 0 for cluster in range(2, self.clusters + 2))
 
+    def bad_clusters(self) -> int:
+        """Return how many clusters are marked as bad."""
+        return sum(self._next(cluster) == self._end_mark - 8 for cluster in range(2, self.clusters + 2))
+
+    def tables_agree(self) -> bool:
+        """Return True when all copies of the table are the same."""
+        size = self._fat_sectors * self.sector
+        return all(self._read(self._fat_at + copy * size, size) == self._table for copy in range(self.fats))
+
     def _resize(self, chain: list[int], count: int) -> list[int]:
         """Return a chain of ``count`` clusters that keeps as much of the old one as it can."""
         if count > len(chain):

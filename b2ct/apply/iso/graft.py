@@ -20,12 +20,11 @@ from b2ct.apply.iso.records import (
     rock_ridge_entries,
 )
 from b2ct.apply.iso.source import SECTOR, round_up
-from b2ct.apply.iso.tree import Extent
 from b2ct.errors import IsoError
 
 if TYPE_CHECKING:
     from b2ct.apply.iso.patches import SectorPatches, Tail
-    from b2ct.apply.iso.tree import Tree
+    from b2ct.apply.iso.tree import Extent, Tree
 
 _DIRECTORY_MODE = stat.S_IFDIR | 0o555
 _ROOT_RECORD = 156
@@ -118,7 +117,7 @@ class TreeGraft:
             directory = directory.children[name]
         at, count = self._locate(directory, parts[-1])
         found = directory.records[at : at + count]
-        return tuple(Extent(r.extent + self._tree.base, r.size) for r in found if not r.is_directory)
+        return tuple(self._tree.extent_of(r) for r in found if not r.is_directory)
 
     def _locate(self, directory: _Directory, name: str) -> tuple[int, int]:
         """Return the index of a file's first record and how many it has; (0, 0) when it is not there."""
@@ -146,7 +145,7 @@ class TreeGraft:
                 f"{'/'.join(parts)}: on the ISO this is a file, or a directory moved elsewhere, "
                 "so nothing can be put into it"
             )
-        return self._load(parts, parent, Extent(record.extent + self._tree.base, record.size), record.identifier)
+        return self._load(parts, parent, self._tree.extent_of(record), record.identifier)
 
     def _make_directory(self, parent: _Directory, name: str, parts: tuple[str, ...]) -> _Directory:
         record = self._new_record(parent, name, FileFlag.DIRECTORY, _DIRECTORY_MODE)
@@ -228,6 +227,7 @@ class TreeGraft:
             )
             parent.records[index] = parent.records[index].moved(extent, size)
             parent.changed = True
+            directory.records[1] = directory.records[1].moved((parent.extent or 0) - self._tree.base, parent.size)
         loaded = {child.identifier: child for child in directory.children.values()}
         for record in directory.records[2:]:
             if self._tree.is_relocated(record):

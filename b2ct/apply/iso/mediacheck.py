@@ -65,8 +65,8 @@ class MediaSum:
     ``volume_size`` is the primary descriptor's, in sectors; what lies behind it may be fed and is left out.
     """
 
-    def __init__(self, volume_size: int) -> None:
-        self._total = max(0, volume_size - _SKIPPED_SECTORS) * SECTOR
+    def __init__(self, volume_size: int, skip_sectors: int = _SKIPPED_SECTORS) -> None:
+        self._total = max(0, volume_size - skip_sectors) * SECTOR
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._done = 0
         self._fragments = ""
@@ -107,9 +107,14 @@ def read_media_record(source: Source) -> MediaRecord | None:
     return parse_media_record(source.read(FIELD_OFFSET, FIELD_SIZE))
 
 
-def sum_media(source: Source, volume_size: int, progress: Callable[[int, int], None] | None = None) -> MediaRecord:
-    """Return the record that an image ought to carry, by reading all of it."""
-    running = MediaSum(volume_size)
+def sum_media(
+    source: Source,
+    volume_size: int,
+    skip_sectors: int = _SKIPPED_SECTORS,
+    progress: Callable[[int, int], None] | None = None,
+) -> MediaRecord:
+    """Return the record that an image ought to carry, by reading all of it; sizes are in sectors."""
+    running = MediaSum(volume_size, skip_sectors)
     total = min(source.size, volume_size * SECTOR)
     for offset in range(0, total, _READ):
         data = source.read(offset, min(_READ, total - offset))

@@ -9,10 +9,13 @@ from b2ct.apply.iso.fat import FatVolume
 from b2ct.plan.iso_facts import MenuFile, MenuHome, MenuSyntax
 
 if TYPE_CHECKING:
-    from b2ct.apply.iso.layout import Esp, IsoLayout
+    from b2ct.apply.iso.layout import Esp
     from b2ct.apply.iso.source import Source
+    from b2ct.apply.iso.tree import Tree
 
 _EFI_CONF = re.compile(r"efi/boot/boot[a-z0-9]*\.conf", re.IGNORECASE)
+_DIRECTORIES = ("isolinux", "EFI/BOOT", "boot/grub2")
+"""Where boot loaders of EL6 to EL10 read their menus."""
 _GRUB2_NAMES = ("efi/boot/grub.cfg", "boot/grub2/grub.cfg", "efi/boot/grub2.cfg")
 
 
@@ -36,18 +39,28 @@ def open_esp(source: Source, esp: Esp) -> FatVolume:
     return FatVolume(lambda offset, length: source.read(esp.offset + offset, length), esp.size, source.name)
 
 
-def read_esp_menus(source: Source, layout: IsoLayout) -> list[MenuFile]:
+def read_tree_menus(tree: Tree) -> list[MenuFile]:
+    """Return the boot menus in the ISO tree."""
+    found = []
+    for directory in _DIRECTORIES:
+        home = tree.find(directory, ignore_case=True)
+        entries = tree.entries_of(home) if home is not None and home.is_directory else ()
+        for entry in sorted(entries, key=lambda entry: entry.path):
+            if not entry.is_directory and menu_syntax(entry.path, b"") is not None:
+                found += _menu(MenuHome.TREE, entry.path, tree.read_file(entry))
+    return found
+
+
+def read_esp_menus(source: Source, esp: Esp) -> list[MenuFile]:
     """Return the boot menus in the EFI boot image."""
-    esp = layout.esp
-    if esp is None:
-        return []
     volume = open_esp(source, esp)
     found = []
     for path, entry in sorted(volume.walk(), key=lambda pair: pair[0]):
-        if entry.is_directory or menu_syntax(path, b"") is None:
-            continue
-        data = volume.read_file(entry)
-        syntax = menu_syntax(path, data)
-        if syntax is not None:
-            found.append(MenuFile(MenuHome.ESP, path, syntax, data))
+        if not entry.is_directory and menu_syntax(path, b"") is not None:
+            found += _menu(MenuHome.ESP, path, volume.read_file(entry))
     return found
+
+
+def _menu(home: MenuHome, path: str, data: bytes) -> list[MenuFile]:
+    syntax = menu_syntax(path, data)
+    return [MenuFile(home, path, syntax, data)] if syntax is not None else []

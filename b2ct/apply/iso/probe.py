@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import configparser
-import io
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pycdlib
-from pycdlib.pycdlibexception import PyCdlibException
-
 from b2ct.apply.iso.layout import read_layout
 from b2ct.apply.iso.make import describe_boot, find_cut
 from b2ct.apply.iso.mediacheck import read_media_record
-from b2ct.apply.iso.menus import menu_syntax, read_esp_menus
+from b2ct.apply.iso.menus import read_esp_menus, read_tree_menus
+from b2ct.apply.iso.second_reader import verify_with_pycdlib
 from b2ct.apply.iso.source import FileSource
 from b2ct.errors import IsoError
-from b2ct.plan.iso_facts import IsoFacts, MenuFile, MenuHome
+from b2ct.plan.iso_facts import IsoFacts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from b2ct.apply.iso.layout import IsoLayout
+    from b2ct.apply.iso.tree import Tree
+    from b2ct.plan.iso_facts import MenuFile
 
 _REPOSITORIES = ("repodata/repomd.xml", "BaseOS/repodata/repomd.xml", "Server/repodata/repomd.xml")
 _GENERATIONS = range(6, 11)
-_DIRECTORIES = ("isolinux", "EFI/BOOT", "boot/grub2")
-"""Where boot loaders of EL6 to EL10 read their menus."""
+_TEXT_LIMIT = 1024 * 1024
 
 _IN_MENU = re.compile(
     r"\b(CentOS Stream|CentOS Linux|CentOS|AlmaLinux|Rocky Linux|Red Hat Enterprise Linux) (\d+(?:\.\d+)*)"
@@ -54,14 +52,11 @@ def probe_iso(path: Path) -> IsoFacts:
         if layout.esp is None:
             raise IsoError(f"{path}: no EFI boot image in a known place; {describe_boot(layout)}")
         find_cut(source, layout, layout.esp)
-        files = _Files(path)
-        try:
-            menus = (*_tree_menus(files), *read_esp_menus(source, layout))
-            release = read_release(files.read(".treeinfo"), files.read(".discinfo"), menus)
-            generation = _generation(path, release, layout)
-            is_dvd = any(files.read(name) is not None for name in _REPOSITORIES)
-        finally:
-            files.close()
+        verify_with_pycdlib(path)
+        tree = layout.trees[0]
+        menus = (*read_tree_menus(tree), *read_esp_menus(source, layout.esp))
+        release = read_release(tree, menus)
+        generation = _generation(path, release, layout)
         return IsoFacts(
             path=str(path),
             size=source.size,
@@ -71,52 +66,19 @@ def probe_iso(path: Path) -> IsoFacts:
             arch=release.arch,
             generation=generation,
             esp_home=layout.esp.home,
-            is_dvd=is_dvd,
+            is_dvd=any(tree.find(name) is not None for name in _REPOSITORIES),
             menus=menus,
             has_media_check=read_media_record(source) is not None,
         )
 
 
-class _Files:
-    """The files of an ISO, as pycdlib reads them."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._iso = pycdlib.PyCdlib()
-        try:
-            self._iso.open(str(path))
-        except PyCdlibException as error:
-            raise IsoError(f"{path}: damaged: {error}", hint="fetch it again and compare its checksum") from error
-        self._key = "rr_path" if self._iso.has_rock_ridge() else "joliet_path" if self._iso.has_joliet() else "iso_path"
-
-    def close(self) -> None:
-        self._iso.close()
-
-    def read(self, name: str) -> bytes | None:
-        """Return the content of a file, None when it is not there."""
-        out = io.BytesIO()
-        try:
-            self._iso.get_file_from_iso_fp(out, **{self._key: f"/{name}"})
-        except PyCdlibException:
-            return None
-        return out.getvalue()
-
-    def names(self, directory: str) -> list[str]:
-        """Return the names in a directory, none when it is not there."""
-        try:
-            children = list(self._iso.list_children(**{self._key: f"/{directory}"}))
-        except PyCdlibException:
-            return []
-        paths = [self._iso.full_path_from_dirrecord(child, rockridge=self._key == "rr_path") for child in children[2:]]
-        return [path.rpartition("/")[2] for path in paths]
-
-
-def read_release(treeinfo: bytes | None, discinfo: bytes | None, menus: tuple[MenuFile, ...]) -> Release:
+def read_release(tree: Tree, menus: tuple[MenuFile, ...]) -> Release:
     """Return product, version and architecture: from .treeinfo, else .discinfo, else what the boot menus offer.
 
     Boot ISOs carry fewer of these files than DVDs do, and those of EL6 to EL8 may carry none.
     """
-    sources = (_read_treeinfo(treeinfo or b""), _read_discinfo(discinfo or b""), _read_menus(menus))
+    treeinfo, discinfo = (_read_text(tree, name) for name in (".treeinfo", ".discinfo"))
+    sources = (_read_treeinfo(treeinfo), _read_discinfo(discinfo), _read_menus(menus))
 
     def first(field: str) -> str:
         return next((value for value in (getattr(source, field) for source in sources) if value), "")
@@ -124,9 +86,16 @@ def read_release(treeinfo: bytes | None, discinfo: bytes | None, menus: tuple[Me
     return Release(_plain_product(first("product")), first("version"), first("arch"))
 
 
-def _read_discinfo(data: bytes) -> Release:
+def _read_text(tree: Tree, name: str) -> str:
+    entry = tree.find(name)
+    if entry is None or entry.is_directory or entry.size > _TEXT_LIMIT:
+        return ""
+    return tree.read_file(entry).decode("utf-8", "replace")
+
+
+def _read_discinfo(text: str) -> Release:
     """Parse .discinfo: a time stamp, ``product version`` or the version alone, the architecture, one a line."""
-    lines = [line.strip() for line in data.decode("utf-8", "replace").splitlines()]
+    lines = [line.strip() for line in text.splitlines()]
     if len(lines) < 3:
         return Release()
     match = re.fullmatch(r"(?:(.*\D)\s+)?(\d+(?:\.\d+)*)", lines[1])
@@ -142,10 +111,10 @@ def _read_menus(menus: tuple[MenuFile, ...]) -> Release:
     return Release()
 
 
-def _read_treeinfo(data: bytes) -> Release:
+def _read_treeinfo(text: str) -> Release:
     parser = configparser.RawConfigParser(strict=False)
     try:
-        parser.read_string(data.decode("utf-8", "replace"))
+        parser.read_string(text)
     except configparser.Error:
         return Release()
     general = {key: parser.get("general", key, fallback="") for key in ("family", "version", "arch")}
@@ -182,14 +151,3 @@ def _generation(path: Path, release: Release, layout: IsoLayout) -> int:
     if not major.isdecimal() or int(major) not in _GENERATIONS:
         raise IsoError(f"{path}: {release.product} {release.version} is none of EL6 to EL10")
     return int(major)
-
-
-def _tree_menus(files: _Files) -> list[MenuFile]:
-    found = []
-    for directory in _DIRECTORIES:
-        for name in sorted(files.names(directory)):
-            data = files.read(f"{directory}/{name}") if menu_syntax(f"{directory}/{name}", b"") else None
-            syntax = menu_syntax(f"{directory}/{name}", data or b"")
-            if data and syntax:
-                found.append(MenuFile(MenuHome.TREE, f"{directory}/{name}", syntax, data))
-    return found

@@ -77,6 +77,10 @@ class Tree:
         """Return a directory's records; raises IsoError when they are damaged."""
         return split_records(self.source.read(directory.sector * SECTOR, directory.size), where or self.label)
 
+    def extent_of(self, record: Record) -> Extent:
+        """Return where the data of a record lie on the image."""
+        return Extent(record.extent + self.base, record.size)
+
     def name_of(self, record: Record) -> str:
         """Return the name that a user sees: Rock Ridge, Joliet, or the identifier without its version."""
         if self.joliet:
@@ -107,7 +111,7 @@ class Tree:
                     sector = int.from_bytes(payload[:4], "little") + self.base
                     dot = self.read_records(Extent(sector, SECTOR), path)[0]
                     return Entry(path, records, (Extent(sector, dot.size),), is_directory=True)
-        extents = tuple(Extent(record.extent + self.base, record.size) for record in records)
+        extents = tuple(self.extent_of(record) for record in records)
         return Entry(path, records, extents, first.is_directory)
 
     def entries_of(self, directory: Entry) -> Iterator[Entry]:
@@ -146,7 +150,7 @@ class Tree:
         seen = {self.root.extents[0].sector}
         while waiting:
             for record in self.read_records(waiting.pop()):
-                extent = Extent(record.extent + self.base, record.size)
+                extent = self.extent_of(record)
                 if record.is_dot or (record.is_directory and extent.sector in seen):
                     continue
                 yield extent, record.is_directory
