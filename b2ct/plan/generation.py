@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from b2ct.errors import UsageError
 from b2ct.site.types import Distro, SiteModel
@@ -70,6 +70,8 @@ class Network(SiteModel):
     """It makes bonds, with a VLAN on top in a command of its own."""
     interfacename: bool
     """It knows ``--interfacename`` for VLANs."""
+    nm_controlled: Literal["yes", "no"] = "yes"
+    """NM_CONTROLLED of ifcfg files: whether NetworkManager keeps them."""
 
 
 class OsRepository(SiteModel):
@@ -89,7 +91,7 @@ class Distribution(SiteModel):
     """Folder that holds the version folders; empty: it has no public mirror."""
     version: str = "{major}"
     """Name of the version folder; ``{major}`` and ``{version}`` stand for the site file's."""
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field(default_factory=dict)
     """Version folders of versions that ``version`` does not cover."""
     repositories: tuple[OsRepository, ...]
     """The first is what the installer installs from."""
@@ -124,6 +126,8 @@ class OpenNebulaRange(SiteModel):
     last: str
     key: str
     """Path of the signing key below the mirror; empty: the packages carry no signature."""
+    folder: str = ""
+    """Folder of the packages below the version's, where it is not the distribution's."""
     frontend_packages: tuple[str, ...]
     frontend_units: tuple[str, ...]
     frontend_ports: tuple[Ports, ...]
@@ -136,10 +140,11 @@ class Rocci(SiteModel):
     """rOCCI-server."""
 
     repository: str = ""
-    """URL of its repository; empty: nothing can be installed."""
-    key: str = ""
+    """URL of its repository's file; empty: nothing can be installed."""
     packages: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
+    port: str = ""
+    """Where it listens, for the site's networks."""
     left: tuple[str, ...] = ()
     """What is left to be done, in sentences."""
 

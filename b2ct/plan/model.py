@@ -138,6 +138,8 @@ class NetworkPlan:
     """The management connection first."""
     in_pre: bool
     """True when %pre has to write the installer's ``network`` lines: something in them is asked or looked up."""
+    asks_address: bool
+    """True when the management address is asked."""
     profiles: tuple[Profile, ...]
     prefix: int
     gateway: str

@@ -73,6 +73,7 @@ class _Maker:
             install_links=install_links,
             in_pre=any(link.bond or not link.card.match or _is_asked(link.ipv4) for link in install_links)
             or not _fixed_name(self.host),
+            asks_address=_is_asked(ipv4),
             profiles=self._profiles(),
             prefix=ipv4.prefix,
             gateway=ipv4.gateway,

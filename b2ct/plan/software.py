@@ -137,7 +137,7 @@ def _opennebula(site: Site, generation: Generation) -> Repository:
             hint="give a mirror of them in sources.opennebula",
         )
     item = find_range(site, generation)
-    folder = _distribution(site, generation).opennebula.format(arch=site.media.arch)
+    folder = (item.folder or _distribution(site, generation).opennebula).format(arch=site.media.arch)
     key = f"{mirror}/{item.key}" if item.key else ""
     return Repository("opennebula", f"{mirror}/{site.opennebula.version}/{folder}", key)
 
@@ -161,7 +161,7 @@ def make_role(site: Site, host: Host, role: Role, generation: Generation) -> Rol
             (*units.frontend, *item.frontend_units) if frontend else units.node,
             units.squid if squid else (),
         ),
-        firewall=_firewall(site, host, item.frontend_ports if frontend else generation.node_ports),
+        firewall=_firewall(site, host, generation, item.frontend_ports if frontend else generation.node_ports),
         left=(*unsigned, *(item.left if frontend else ()), *(rocci.left if rocci else ())),
     )
 
@@ -170,7 +170,7 @@ def _unique(*groups: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for group in groups for name in group))
 
 
-def _firewall(site: Site, host: Host, ports: tuple[Ports, ...]) -> tuple[FirewallRule, ...]:
+def _firewall(site: Site, host: Host, generation: Generation, ports: tuple[Ports, ...]) -> tuple[FirewallRule, ...]:
     """Open a role's ports to the management network, and what virtual machines use to all of the site's networks."""
     everywhere = tuple(str(network.cidr) for network in site.networks.values())
     management = (str(site.networks[site.management].cidr),)
@@ -178,6 +178,8 @@ def _firewall(site: Site, host: Host, ports: tuple[Ports, ...]) -> tuple[Firewal
     rules += [FirewallRule(item.port, item.protocol, everywhere if item.guests else management) for item in ports]
     if Service.SQUID in host.services:
         rules.append(FirewallRule(SQUID, "tcp", _squid_clients(site)))
+    if Service.ROCCI in host.services and generation.rocci.port:
+        rules.append(FirewallRule(generation.rocci.port, "tcp", everywhere))
     return tuple(rules)
 
 

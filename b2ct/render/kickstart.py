@@ -98,6 +98,6 @@ def card_devices(cards: Iterable[Card]) -> Quoted:
     return commas([card_device(card.key) for card in cards])
 
 
-def bond_options(options: Iterable[tuple[str, str]]) -> Quoted:
-    """Return a bond's options with commas between, ``mode=802.3ad,miimon=100``."""
-    return commas([f"{name}={value}" for name, value in options])
+def bond_options(options: Iterable[tuple[str, str]], separator: str = ",") -> Quoted:
+    """Return a bond's options, ``mode=802.3ad,miimon=100``."""
+    return commas([f"{name}={value}" for name, value in options], separator)
