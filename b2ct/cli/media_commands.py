@@ -12,6 +12,7 @@ from b2ct.apply.files import write_tree
 from b2ct.apply.iso.inspect import inspect_iso
 from b2ct.apply.iso.probe import probe_iso
 from b2ct.cli.app import ForceOption, JsonOption, SiteArgument, StockOption, app, open_site, site_assets
+from b2ct.cli.inspection import print_inspection
 from b2ct.cli.output import print_json, progress_bar, stderr
 from b2ct.errors import ExitCode, UsageError
 from b2ct.plan.media import MediaOptions
@@ -154,6 +155,6 @@ def inspect(
     if as_json:
         print_json("inspect-iso", {"iso": inspection})
     else:
-        _print_inspection(inspection)
+        print_inspection(inspection)
     if not inspection.ok:
         raise typer.Exit(ExitCode.FAILED)

@@ -176,18 +176,19 @@ def _entry(site: Site, host: Host, options: MediaOptions) -> BootEntry:
 
 
 def _title(host: Host) -> str:
+    """Return the line of the menu; isolinux shows about 60 characters of it."""
     if host.name == ASK:
-        return "Install any host: asks for role, name, network and disk"
-    what = ", ".join([host.role or "asks for its role", *host.services])
+        return "Install any host: asks for role, name, network, disk"
     disks = " and ".join(_describe(disk) for disk in host.disks)
-    return f"Install {host.name} ({what}): {f'ERASES disk {disks}' if disks else 'asks which disk to ERASE'}"
+    erased = f"ERASES {disks}" if disks else "asks which disk to ERASE"
+    return f"Install {host.name} ({host.role or 'asks role'}): {erased}"
 
 
 def _describe(disk: Disk) -> str:
-    parts = [f"{kind} {getattr(disk, kind)}" for kind in ("wwn", "serial", "path") if getattr(disk, kind)]
-    parts += [f"of {disk.size / 1e9:.0f} GB"] if disk.size else []
-    parts += ["(smallest that fits)"] if disk.smallest else []
-    return " ".join(parts)
+    names = [name for name in (disk.wwn, disk.serial, disk.path) if name]
+    size = f"{disk.size / 1e9:.0f} GB " if disk.size else ""
+    kind = "smallest " if disk.smallest else ""
+    return " ".join([f"{kind}{size}disk", *names])
 
 
 def _serial(console: str | None) -> tuple[int, int] | None:
