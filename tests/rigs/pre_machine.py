@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 LIBRARY = Path(__file__).parents[2] / "kickstart" / "snippets" / "pre"
-PARTS = ("console.sh", "disks.sh", "main.sh")
+PARTS = tuple(sorted(path.name for path in LIBRARY.glob("*.sh")))
 
 ANSWERS = ("HOST", "ROLE", "NIC", "NIC_DEVICE", "ADDRESS", "PREFIX", "GATEWAY", "DNS", "DISKS", "FIRMWARE")
 
@@ -90,13 +90,15 @@ class Machine:
         ):
             (root / folder).mkdir(parents=True)
         self.write("proc/cmdline", "BOOT_IMAGE=vmlinuz inst.ks=hd:LABEL=X:/ks.cfg quiet")
-        for tool in ("mkdir", "mv", "dd", "sleep"):  # of EL6's stage 2, as all that is used must be
+        for tool in ("mkdir", "mv", "dd"):  # of EL6's stage 2, as all that is used must be
             (root / "bin" / tool).symlink_to(shutil.which(tool) or tool)
         self.program(
             "udevadm",
             f"for a; do case $a in --name=*) f=${{a##*/dev/}}; f='{root}'/udev/${{f//\\//!}};; esac; done\n"
             '[ -n "$f" ] && [ -e "$f" ] && while read -r l; do printf "%s\\n" "$l"; done <"$f"',
         )
+        (root / "dev/tty").symlink_to("/dev/tty")
+        self.program("sleep", f"exec {shutil.which('sleep')} 0.1")
         self.program("chvt", f'echo "$1" >>"{root}/chvt.log"')
         self.program("ip", f'echo "$*" >>"{root}/ip.log"')
         self.flush_mounts()
@@ -182,9 +184,26 @@ class Machine:
             if disk.label_link:
                 (self.root / "dev/disk/by-label" / encoded).symlink_to(self.root / "dev" / owner)
 
-    def boot(self, *, terminal: bool = True, **settings: str | int | Sequence[str]) -> Pre:
-        """Start %pre with these ``B2CT_`` settings (lower case, no prefix) on top of ``COMPLETE``."""
-        return Pre(self, terminal=terminal, settings={**COMPLETE, **settings})
+    def add_nic(self, device: str, mac: str, *, speed: int | None = None, driver: str = "igb") -> Self:
+        """Add an Ethernet card; with a ``speed`` (Mb/s) it has a link, 0 is a link of unknown speed."""
+        home = f"sys/class/net/{device}"
+        self.write(f"{home}/address", mac)
+        self.write(f"{home}/type", 1)
+        self.write(f"{home}/carrier", "" if speed is None else 1)
+        if speed is not None:
+            self.write(f"{home}/speed", speed or -1)
+        bus = self.root / "sys/bus/pci/drivers" / driver
+        bus.mkdir(parents=True, exist_ok=True)
+        (self.root / home / "device").mkdir()
+        (self.root / home / "device/driver").symlink_to(bus)
+        return self
+
+    def boot(self, *, terminal: bool = True, own_terminal: str = "", **settings: str | int | Sequence[str]) -> Pre:
+        """Start %pre with these ``B2CT_`` settings (lower case, no prefix) on top of ``COMPLETE``.
+
+        The console is the process's own terminal, or is reached by the name ``own_terminal`` in /dev.
+        """
+        return Pre(self, terminal=terminal, own_terminal=own_terminal, settings={**COMPLETE, **settings})
 
 
 COMPLETE: dict[str, str | int | Sequence[str]] = {
@@ -223,7 +242,14 @@ def assignments(settings: Mapping[str, str | int | Sequence[str]]) -> str:
 class Pre:
     """A running %pre: what its person sees (``expect``), types (``send``, ``key``), and what comes of it."""
 
-    def __init__(self, machine: Machine, *, terminal: bool, settings: Mapping[str, str | int | Sequence[str]]) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        *,
+        terminal: bool,
+        own_terminal: str,
+        settings: Mapping[str, str | int | Sequence[str]],
+    ) -> None:
         self.run_dir = machine.root / "run"
         self.seen = ""
         self.unread = ""
@@ -237,6 +263,8 @@ class Pre:
         )
         self.log = machine.root / "ks-script.log"
         self.master, self.slave = os.openpty()
+        if own_terminal:
+            (machine.root / "dev" / own_terminal).symlink_to(os.ttyname(self.slave))
         take_terminal, stdin = (["--ctty"], self.slave) if terminal else ([], subprocess.DEVNULL)
         shutil.rmtree(self.run_dir, ignore_errors=True)
         with self.log.open("wb") as log:

@@ -44,14 +44,14 @@ b2ct_serial_console() {
 # b2ct_console_open: from here standard input and output are the console. Waits for ever when there is none, because
 # every way on would be a guess.
 b2ct_console_open() {
-    local tty=$B2CT_TTY serial
+    local tty=$B2CT_SYSROOT$B2CT_TTY serial
     B2CT_SHOWN_VT=
-    if [[ $tty == /dev/tty[0-9]* ]]; then # EL6: a virtual terminal of our own, which must be brought to the front
+    if [[ $B2CT_TTY == /dev/tty[0-9]* ]]; then # EL6: a virtual terminal of our own, which must be brought to the front
         serial=$(b2ct_serial_console)
         if [[ -n $serial ]]; then
-            tty=/dev/$serial
+            tty=$B2CT_SYSROOT/dev/$serial
         else
-            B2CT_SHOWN_VT=${tty#/dev/tty}
+            B2CT_SHOWN_VT=${B2CT_TTY#/dev/tty}
         fi
     fi
     if ! b2ct_console_usable "$tty"; then

@@ -260,7 +260,7 @@ b2ct_has_size() {
     ((${off#-} * 20 <= 10#$1))
 }
 
-# b2ct_fitting RULE TIMES: leave in B2CT_FITTING the disks (indices) that RULE, which the site file has TIMES times, fits.
+# b2ct_fitting RULE TIMES: leave in B2CT_FITTING the disks (indices) that RULE fits; the site file has it TIMES times.
 b2ct_fitting() {
     local rule=$1 times=$2 i j smaller all=()
     B2CT_FITTING=()
@@ -279,15 +279,16 @@ b2ct_fitting() {
     done
 }
 
-# b2ct_disks_by_rules: leave in B2CT_DISKS the disks that the site's rules choose. Returns 1, with the reason in
-# B2CT_DISK_PROBLEM, unless every rule fits exactly one disk and no two the same (a rule that the site file has twice,
-# as for a mirror of two equal disks, must fit exactly two).
+# b2ct_disks_by_rules: leave in B2CT_DISKS the disks that the site's rules choose. Returns 1 when there are no rules, or
+# (with the reason in B2CT_DISK_PROBLEM) unless every rule fits exactly one disk and no two the same. A rule that the
+# site file has twice, as for a mirror of two equal disks, must fit exactly two.
 b2ct_disks_by_rules() {
     local rule other names i before times chosen=
     B2CT_DISKS=''
     B2CT_DISK_PROBLEM=''
+    if ((${#B2CT_DISK_RULES[@]} == 0)); then return 1; fi
     if ((${#B2CT_DISK_RULES[@]} != B2CT_DISK_COUNT)); then
-        B2CT_DISK_PROBLEM="The site file has ${#B2CT_DISK_RULES[@]} disk rules for this host; $B2CT_DISK_COUNT are needed."
+        B2CT_DISK_PROBLEM="The site file has ${#B2CT_DISK_RULES[@]} disk rule(s) for this host, not $B2CT_DISK_COUNT."
         return 1
     fi
     for ((i = 0; i < ${#B2CT_DISK_RULES[@]}; i++)); do
@@ -299,7 +300,8 @@ b2ct_disks_by_rules() {
         names=
         for other in "${B2CT_FITTING[@]}"; do names="$names ${B2CT_D_NAME[other]}"; done
         if ((${#B2CT_FITTING[@]} != times)); then
-            B2CT_DISK_PROBLEM="The rule \"$rule\" must fit exactly $times disk(s), but fits ${#B2CT_FITTING[@]}${names:+:$names}."
+            B2CT_DISK_PROBLEM="The rule \"$rule\" must fit exactly $times disk(s), but fits"
+            B2CT_DISK_PROBLEM="$B2CT_DISK_PROBLEM ${#B2CT_FITTING[@]}${names:+:$names}."
             return 1
         fi
         other=${B2CT_D_NAME[B2CT_FITTING[before]]}
@@ -315,13 +317,15 @@ b2ct_disks_by_rules() {
 
 # b2ct_print_disks: the table of every disk.
 b2ct_print_disks() {
-    local i verdict
-    printf '\n  %-9s %11s  %-17s %-18s %s\n' DISK SIZE MODEL SERIAL WWN
+    local i verdict wwn
+    printf '\n  %-12s %11s  %-24s %s\n' DISK SIZE MODEL SERIAL
     for ((i = 0; i < ${#B2CT_D_NAME[@]}; i++)); do
         verdict='can be used'
         if [[ -n ${B2CT_D_WHY[i]} ]]; then verdict="refused: ${B2CT_D_WHY[i]}"; fi
-        printf '  %-9s %11s  %-17.17s %-18.18s %s\n            %s\n' "${B2CT_D_NAME[i]}" "$(b2ct_gb "$i")" \
-            "${B2CT_D_MODEL[i]:--}" "${B2CT_D_SERIALS[i]%% *}" "${B2CT_D_WWNS[i]%% *}" "$verdict"
+        wwn=${B2CT_D_WWNS[i]%% *}
+        printf '  %-12s %11s  %-24.24s %s\n' "${B2CT_D_NAME[i]}" "$(b2ct_gb "$i")" "${B2CT_D_MODEL[i]:--}" \
+            "${B2CT_D_SERIALS[i]%% *}"
+        printf '               %s%s\n' "${wwn:+WWN $wwn, }" "$verdict"
     done
     if ((${#B2CT_D_NAME[@]} == 0)); then printf '  (no disk was found: is a driver or a cable missing?)\n'; fi
     printf '\n'
@@ -344,7 +348,7 @@ b2ct_ask_disks() {
             case $B2CT_REPLY in
                 r | R)
                     b2ct_scan_disks
-                    if ((${#B2CT_DISK_RULES[@]})) && b2ct_disks_by_rules; then return; fi
+                    if b2ct_disks_by_rules; then return; fi
                     continue 2
                     ;;
             esac

@@ -28,23 +28,37 @@ b2ct_pre_main() {
     b2ct_log "b2ct %pre on EL$B2CT_GENERATION, bash $BASH_VERSION"
     if [[ -d $B2CT_SYSROOT/sys/firmware/efi ]]; then B2CT_FIRMWARE=uefi; else B2CT_FIRMWARE=bios; fi
     b2ct_scan_disks
-    B2CT_DISK_PROBLEM=''
-    if ((${#B2CT_DISK_RULES[@]} == 0)) || ! b2ct_disks_by_rules; then
+    b2ct_scan_nics
+    local missing=()
+    if [[ -z $B2CT_ROLE ]]; then missing=(role); fi
+    if [[ -z $B2CT_HOST ]]; then missing=("${missing[@]}" host); fi
+    if ! b2ct_nic_by_site; then missing=("${missing[@]}" nic); fi
+    if [[ -z $B2CT_ADDRESS ]]; then missing=("${missing[@]}" address); fi
+    if ! b2ct_disks_by_rules; then missing=("${missing[@]}" disks); fi
+    if ((${#missing[@]})); then
         b2ct_console_open
-        if [[ -n $B2CT_DISK_PROBLEM ]]; then b2ct_explain_disk_problem; fi
-        b2ct_ask_disks
+        b2ct_explain
+        b2ct_ask_missing "${missing[@]}"
         b2ct_console_close
     fi
     b2ct_write_answers
 }
 
-# b2ct_explain_disk_problem: why the site's rules chose no disk, and what to do.
-b2ct_explain_disk_problem() {
+# b2ct_explain: why there are questions, and what to do when the site file and this machine disagree about disks.
+b2ct_explain() {
     b2ct_say ''
-    b2ct_say "b2ct: no disk was chosen, and nothing has been erased."
-    b2ct_say "$B2CT_DISK_PROBLEM"
-    b2ct_say "Correct this host's disks: in the site file (wwn, serial or path name one disk) and make the medium again,"
-    b2ct_say "or choose here. To leave everything as it is, switch the machine off."
+    b2ct_say "b2ct asks what the site file leaves open. Nothing has been erased yet."
+    b2ct_say "To leave everything as it is, switch the machine off."
+    if ((B2CT_ASK_TIMEOUT_S > 0)); then
+        b2ct_say "Enter, or silence for $B2CT_ASK_TIMEOUT_S s, takes what stands in [brackets]."
+    fi
+    if [[ -n $B2CT_DISK_PROBLEM ]]; then
+        b2ct_say ''
+        b2ct_say "$B2CT_DISK_PROBLEM"
+        b2ct_say "No disk was chosen. Correct this host's disks: in the site file (wwn, serial or"
+        b2ct_say "path name one disk) and make the medium again, or choose here."
+    fi
+    b2ct_say ''
 }
 
 # b2ct_write_answers: write what is known to answers.sh, quoted for the shell; it appears whole or not at all.
