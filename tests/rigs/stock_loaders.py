@@ -1,8 +1,8 @@
-"""Boot loaders of the look-alikes, built from Debian's packages: GRUB for EFI and BIOS, and the EFI boot image.
+r"""Boot loaders of the look-alikes, built from Debian's packages: GRUB for EFI and BIOS, and the EFI boot image.
 
 Red Hat's GRUB is one file with its modules inside, prefix ``/EFI/BOOT``, behind shim; so is this one. What differs:
 
-- Upstream's script reader drops the backslash of an unquoted ``\\x20``; Red Hat's keeps it.
+- Upstream's script reader drops the backslash of an unquoted ``\x20``; Red Hat's keeps it.
 - EL6 boots EFI with GRUB legacy, which Debian has not. Its stand-in is GRUB 2 reading the same ``BOOTX64.conf`` with
   the module ``legacycfg``: the file has the effect that it has on EL6, including where kernel paths are looked up.
 """
@@ -25,11 +25,11 @@ SHIM = Path("/usr/lib/shim/shimx64.efi")
 MOK_MANAGER = Path("/usr/lib/shim/mmx64.efi")
 FONT = Path("/usr/share/grub/unicode.pf2")
 
-_EFI_MODULES = (
-    "all_video boot cat chain configfile echo efi_gop efi_uga efifwsetup ext2 fat font gfxmenu gfxterm gzio halt help iso9660 "
-    "jpeg linux linuxefi loadenv loopback lvm minicmd normal part_gpt part_msdos password_pbkdf2 png reboot regexp search "
-    "search_fs_file search_fs_uuid search_label serial sleep test true video video_bochs video_cirrus xfs"
-).split()
+_EFI_MODULES = """
+all_video boot cat chain configfile echo efi_gop efi_uga efifwsetup ext2 fat font gfxmenu gfxterm gzio halt help iso9660
+jpeg linux linuxefi loadenv loopback lvm minicmd normal part_gpt part_msdos password_pbkdf2 png reboot regexp search
+search_fs_file search_fs_uuid search_label serial sleep test true video video_bochs video_cirrus xfs
+"""
 
 _LEGACY_START = """\
 if search --no-floppy --file --set=root /images/pxeboot/vmlinuz; then true; fi
@@ -39,28 +39,16 @@ legacy_configfile $prefix/BOOTX64.conf
 _KIB = 1024
 
 
-def make_grub_efi(out: Path, modules: Sequence[str] = (), start: str = "", prefix: str = "/EFI/BOOT") -> None:
-    """Write ``grubx64.efi``: reads ``grub.cfg`` under ``prefix`` of the device it came from, or runs ``start`` first."""
+def make_grub_efi(out: Path, modules: Sequence[str] = (), start: str = "") -> None:
+    """Write ``grubx64.efi``: runs ``start``, or reads ``/EFI/BOOT/grub.cfg`` on the device that it came from."""
     extra: list[str | Path] = []
     if start:
         script = out.with_suffix(".cfg")
         script.write_text(start, encoding="ascii")
         extra = ["-c", script]
-    argv = [
-        "grub-mkimage",
-        "-O",
-        "x86_64-efi",
-        "-d",
-        GRUB_EFI,
-        "-p",
-        prefix,
-        *extra,
-        "-o",
-        out,
-        *_EFI_MODULES,
-        *modules,
-    ]
-    run_tool(argv)
+    argv: list[str | Path] = ["grub-mkimage", "-O", "x86_64-efi", "-d", GRUB_EFI, "-p", "/EFI/BOOT", "-o", out]
+    run_tool([*argv, *extra, *_EFI_MODULES.split(), *modules])
+    out.with_suffix(".cfg").unlink(missing_ok=True)
 
 
 def make_grub_efi_legacy(out: Path) -> None:
@@ -70,25 +58,12 @@ def make_grub_efi_legacy(out: Path) -> None:
 
 def make_grub_eltorito(out: Path) -> None:
     """Write ``images/eltorito.img`` (EL10): only what reaches ``/boot/grub2/i386-pc``, as lorax makes it."""
-    run_tool(
-        [
-            "grub-mkimage",
-            "-O",
-            "i386-pc-eltorito",
-            "-d",
-            GRUB_BIOS,
-            "-o",
-            out,
-            "-p",
-            "/boot/grub2",
-            "iso9660",
-            "biosdisk",
-        ]
-    )
+    argv: list[str | Path] = ["grub-mkimage", "-O", "i386-pc-eltorito", "-d", GRUB_BIOS, "-p", "/boot/grub2"]
+    run_tool([*argv, "-o", out, "iso9660", "biosdisk"])
 
 
 def make_esp(out: Path, tree: Path) -> None:
-    """Write ``efiboot.img``: FAT labelled ANACONDA, with ``tree`` as /EFI/BOOT and about 512 KiB free (lorax, mkefiboot)."""
+    """Write ``efiboot.img``: FAT labelled ANACONDA, with ``tree`` as /EFI/BOOT and about 512 KiB free."""
     files = sorted(path for path in tree.rglob("*"))
     size_kib = sum(2 + path.stat().st_size // _KIB + 1 for path in files) + 512
     make_fat(out, size_kib // 32 * 32 + 32, "ANACONDA", {f"EFI/BOOT/{path.relative_to(tree)}": path for path in files})

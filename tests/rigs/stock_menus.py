@@ -1,7 +1,7 @@
 r"""The boot menus of the look-alikes: the structure, entries and arguments of the stock ones, in words of our own.
 
-Structure read in lorax's and (EL6) anaconda's templates: ``Install`` and ``Test this media & install`` (the default after
-60 s), a troubleshooting submenu, the label of stage 2 with ``\x20`` for blanks, in isolinux and in GRUB alike.
+Structure read in lorax's and (EL6) anaconda's templates: ``Install`` and ``Test this media & install`` (the default
+after 60 s), a troubleshooting submenu, the label of stage 2 with ``\x20`` for blanks, in isolinux and in GRUB alike.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ def render_isolinux(release: Release) -> bytes:
     main, trouble = _entries(release)
     body = "".join(_isolinux_entry(release, entry) for entry in main)
     if release.kind.generation > 6:
-        body += "menu separator # leave a line free\n\n# the submenu for when things go wrong\nmenu begin ^Troubleshooting\n"
-        body += "  menu title Troubleshooting\n\n"
+        body += _ISOLINUX_SUBMENU
         body += "".join(_isolinux_entry(release, entry, indent=True) for entry in trouble)
         body += _ISOLINUX_TAIL
     else:
@@ -210,6 +209,15 @@ menu tabmsg Press Tab to see and change the arguments of an entry.
 
 menu separator # leave a line free
 menu separator # leave a line free
+
+"""
+
+_ISOLINUX_SUBMENU = """\
+menu separator # leave a line free
+
+# the submenu for when things go wrong
+menu begin ^Troubleshooting
+  menu title Troubleshooting
 
 """
 

@@ -62,10 +62,16 @@ class Release:
 
 _SHORT = {"Rocky Linux": "Rocky", "CentOS Stream": "CentOS-Stream", "Red Hat Enterprise Linux": "RHEL"}
 
-_USUAL = {6: ("CentOS", "6.7"), 7: ("CentOS", "7"), 8: ("Rocky Linux", "8.10"), 9: ("AlmaLinux", "9.6")}
+_USUAL = {
+    6: ("CentOS", "6.7"),
+    7: ("CentOS", "7"),
+    8: ("Rocky Linux", "8.10"),
+    9: ("AlmaLinux", "9.6"),
+    10: ("Rocky Linux", "10.1"),
+}
 
 
 def make_release(kind: StockKind, product: str | None = None, version: str | None = None) -> Release:
-    """The release that ``kind`` imitates unless told otherwise: CentOS 6.7 and 7, Rocky 8.10, AlmaLinux 9.6, Rocky 10.1."""
-    usual = _USUAL.get(kind.generation, ("Rocky Linux", "10.1"))
+    """The release that ``kind`` imitates, with another product or version when told."""
+    usual = _USUAL[kind.generation]
     return Release(kind, product or usual[0], version or usual[1])

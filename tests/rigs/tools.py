@@ -12,10 +12,8 @@ PACKAGES = Path(__file__).with_name("packages.txt")
 
 
 def need_tool(*names: str) -> None:
-    """Skip the running test, or fail it when ``CI=true``, unless every program (or absolute path) of ``names`` is there."""
-    missing = [
-        name for name in names if shutil.which(name) is None and not (name.startswith("/") and Path(name).exists())
-    ]
+    """Skip the running test, or fail it when ``CI=true``, unless each program or absolute path of ``names`` exists."""
+    missing = [name for name in names if not (Path(name).exists() if name.startswith("/") else shutil.which(name))]
     if not missing:
         return
     message = f"missing: {', '.join(missing)}; on Debian the packages of {PACKAGES} bring it"
