@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from b2ct import __version__
 from b2ct.assets import Assets
 from b2ct.cli.output import print_problems
 from b2ct.errors import Severity, SiteFileError
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="b2ct",
-    help="From bare metal to a scientific cloud: one site file makes the install media, the hosts and the cloud.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -30,6 +30,22 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Replace an output th
 StockOption = Annotated[
     Path | None, typer.Option("--stock", metavar="ISO", help="Stock install ISO [default: media.iso of the site file].")
 ]
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - Typer's form of a callback
+    if wanted:
+        typer.echo(f"b2ct {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """From bare metal to a scientific cloud: one site file makes the install media, the hosts and the cloud."""
 
 
 def open_site(path: Path, *, quiet: bool = False) -> Site:

@@ -20,6 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
     as_json = "--json" in arguments
     try:
         code = app(arguments, prog_name="b2ct", standalone_mode=False)
+        if code == ExitCode.INTERRUPTED:  # Typer's answer to Ctrl-C
+            raise KeyboardInterrupt
     except B2ctError as error:
         print_error(error, as_json=as_json)
         return error.exit_code

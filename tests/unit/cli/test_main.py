@@ -1,0 +1,163 @@
+"""The edge of the program: exit codes, one JSON document, errors that help."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from b2ct import __version__
+from b2ct.cli import main as cli
+from b2ct.errors import ExitCode
+from tests.unit.site.sites import SITE, changed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    path = tmp_path / "site.yaml"
+    path.write_text(json.dumps(SITE))
+    return path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = cli.main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def document(text: str) -> dict[str, Any]:
+    found = json.loads(text)
+    assert isinstance(found, dict)
+    assert found["b2ct"] == 1
+    return found
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "--version") == (0, f"b2ct {__version__}\n", "")
+
+
+def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("init", "check", "schema", "eject", "render", "build-iso", "inspect-iso"):
+        code, out, _ = run(capsys, command, "--help")
+        assert code == 0
+        assert "Usage" in out
+
+
+def test_a_good_site_file(capsys: pytest.CaptureFixture[str], site: Path) -> None:
+    code, out, err = run(capsys, "check", site)
+    assert (code, err) == (0, "")
+    assert "torino.to.infn.it, 2 hosts, nothing wrong" in out
+
+
+def test_a_bad_site_file(capsys: pytest.CaptureFixture[str], site: Path) -> None:
+    site.write_text(json.dumps(changed("time.zone", "Europe/Roma")))
+    code, out, err = run(capsys, "check", site)
+    assert (code, out) == (ExitCode.SITE_FILE, "")
+    assert f"{site}:1: time.zone:" in err
+    assert "1 problem in the site file" in err
+
+
+def test_a_bad_site_file_as_json(capsys: pytest.CaptureFixture[str], site: Path) -> None:
+    site.write_text(json.dumps(changed("time.zone", "Europe/Roma")))
+    code, out, err = run(capsys, "check", site, "--json")
+    assert (code, err) == (ExitCode.SITE_FILE, "")
+    found = document(out)
+    assert found["ok"] is False
+    assert found["error"]["problems"][0]["where"] == "time.zone"
+
+
+def test_brackets_in_messages_are_no_markup(capsys: pytest.CaptureFixture[str], site: Path) -> None:
+    site.write_text(json.dumps(changed("time.zone", "[bold]x[/]")))
+    assert "[bold]x[/]" in run(capsys, "check", site)[2]
+
+
+def test_a_wrong_call_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "check", "--nonsense")
+    assert (code, out) == (ExitCode.USAGE, "")
+    assert "--nonsense" in err
+    code, out, err = run(capsys, "check", "--nonsense", "--json")
+    assert (code, err) == (ExitCode.USAGE, "")
+    assert document(out)["ok"] is False
+
+
+def test_an_interrupt_says_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, site: Path) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("b2ct.cli.site_commands.read_site", interrupt)
+    code, out, err = run(capsys, "check", site)
+    assert (code, out) == (ExitCode.INTERRUPTED, "")
+    assert "interrupted" in err
+
+
+def test_init_writes_a_file_that_check_accepts(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "new" / "site.yaml"
+    assert run(capsys, "init", path, "--name", "torino", "--domain", "to.infn.it")[0] == 0
+    assert run(capsys, "check", path)[0] == 0
+    code, _, err = run(capsys, "init", path, "--name", "torino", "--domain", "to.infn.it")
+    assert code == ExitCode.FAILED
+    assert "exists already" in err
+
+
+def test_init_asks_on_a_terminal_only(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, _, err = run(capsys, "init", tmp_path / "site.yaml")
+    assert code == ExitCode.USAGE
+    assert "--name" in err
+
+
+def test_init_writes_nothing_when_an_answer_is_bad(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    code, _, err = run(capsys, "init", path, "--name", "Torino", "--domain", "to.infn.it")
+    assert code == ExitCode.SITE_FILE
+    assert "has to be a host name" in err
+    assert not path.exists()
+
+
+def test_the_schema_is_json_and_names_its_dialect(capsys: pytest.CaptureFixture[str]) -> None:
+    schema = json.loads(run(capsys, "schema")[1])
+    assert "2020-12" in schema["$schema"]
+    assert schema["properties"]["hosts"]["description"]
+
+
+def test_an_ejected_file_takes_the_place_of_ours(
+    capsys: pytest.CaptureFixture[str], site: Path, tmp_path: Path
+) -> None:
+    name = "iso/menus/grub2.j2"
+    assert name in run(capsys, "eject", "--list")[1].splitlines()
+    code, out, _ = run(capsys, "eject", name, "--site", site)
+    assert (code, out.strip()) == (0, str(tmp_path / "overrides" / name))
+    code, _, err = run(capsys, "eject", name, "--site", site)
+    assert code == ExitCode.FAILED
+    assert "exists already" in err
+    assert run(capsys, "eject", "pyproject.toml", "--site", site)[0] == ExitCode.USAGE
+
+
+def test_render_writes_a_kickstart_for_each_host(
+    capsys: pytest.CaptureFixture[str], site: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    code, text, _ = run(capsys, "render", site, "--out", out)
+    assert code == 0
+    assert sorted(text.split()) == sorted(str(path) for path in out.rglob("*.ks"))
+    assert {path.name for path in out.rglob("*.ks")} == {"cn01.ks", "hv01.ks", "ask.ks"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "which stock ISO?"),
+        (["--stock", "none.iso"], "none.iso: no such file"),
+        (["--stock", "x", "--cmdline", "a;b"], "would interpret"),
+        (["--stock", "x", "--timeout", "0"], "--timeout"),
+    ],
+)
+def test_build_iso_says_what_it_needs(
+    capsys: pytest.CaptureFixture[str], site: Path, arguments: list[str], words: str
+) -> None:
+    code, _, err = run(capsys, "build-iso", site, *arguments)
+    assert code == ExitCode.USAGE
+    assert words in err

@@ -1,0 +1,161 @@
+"""Our entries in the boot menus of every generation, judged by reading the result back."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from b2ct.assets import Assets
+from b2ct.errors import IsoError
+from b2ct.plan.iso_facts import EspHome, IsoFacts, MenuFile, MenuHome, MenuSyntax
+from b2ct.plan.media import MediaOptions, make_media_plan
+from b2ct.plan.menus import parse_menu
+from b2ct.render.bootmenu import render_bootmenus
+from b2ct.site.model import Site
+from tests.rigs.stock_menus import render_grub, render_grub_legacy, render_isolinux
+from tests.rigs.stock_release import StockKind, make_release
+from tests.unit.site.sites import changed
+
+KINDS = [StockKind.EL6_BOOT, StockKind.EL7_BOOT, StockKind.EL8_DVD, StockKind.EL9_BOOT, StockKind.EL10_DVD]
+DISTROS = {"CentOS": "centos", "AlmaLinux": "almalinux", "Rocky Linux": "rocky"}
+
+
+def stock_menus(kind: StockKind) -> tuple[MenuFile, ...]:
+    release = make_release(kind)
+    grub = MenuFile(MenuHome.TREE, "EFI/BOOT/grub.cfg", MenuSyntax.GRUB2, render_grub(release, bios=False))
+    if kind.generation == 10:
+        return (grub, MenuFile(MenuHome.TREE, "boot/grub2/grub.cfg", MenuSyntax.GRUB2, render_grub(release, bios=True)))
+    isolinux = MenuFile(MenuHome.TREE, "isolinux/isolinux.cfg", MenuSyntax.ISOLINUX, render_isolinux(release))
+    if kind.generation == 6:
+        legacy = render_grub_legacy(release)
+        return (isolinux, MenuFile(MenuHome.ESP, "EFI/BOOT/BOOTX64.conf", MenuSyntax.GRUB_LEGACY, legacy))
+    return (isolinux, grub)
+
+
+def facts(kind: StockKind, menus: tuple[MenuFile, ...]) -> IsoFacts:
+    release = make_release(kind)
+    return IsoFacts(
+        path="stock.iso",
+        size=1,
+        volume_id=release.volume_id,
+        product=release.product,
+        version=release.version,
+        arch="x86_64",
+        generation=kind.generation,
+        esp_home=EspHome.APPENDED if kind.generation == 10 else EspHome.EMBEDDED,
+        is_dvd=kind.is_dvd,
+        menus=menus,
+        has_media_check=True,
+    )
+
+
+def rendered(
+    kind: StockKind, options: MediaOptions | None = None, menus: tuple[MenuFile, ...] | None = None
+) -> list[MenuFile]:
+    menus = menus or stock_menus(kind)
+    found = facts(kind, menus)
+    data = changed("media", {"distro": DISTROS[found.product], "version": found.version})
+    plan = make_media_plan(Site.model_validate(data), found, options or MediaOptions())
+    tree, esp = render_bootmenus(menus, plan, Assets())
+    done = {("tree", artifact.path): artifact.data for artifact in tree}
+    done |= {("esp", artifact.path): artifact.data for artifact in esp}
+    return [MenuFile(file.home, file.path, file.syntax, done[file.home, file.path]) for file in menus]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_our_entries_come_first_and_the_stock_entries_stay_as_they_are(kind: StockKind) -> None:
+    for before, after in zip(stock_menus(kind), rendered(kind), strict=True):
+        old = [(entry.title, entry.kernel, entry.arguments) for entry in parse_menu(before).entries]
+        new = [(entry.title, entry.kernel, entry.arguments) for entry in parse_menu(after).entries]
+        assert new[-len(old) :] == old
+        ours = [title for title, *_ in new[: -len(old)]]
+        local = [] if after.syntax is MenuSyntax.GRUB_LEGACY else ["Boot from the local disk"]
+        assert ours[: len(local)] == local
+        assert [title.split(":")[0] for title in ours[len(local) :]] == [
+            "Install cn01 (frontend)",
+            "Install hv01 (node)",
+            "Install any host",
+        ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_erased_unless_somebody_chooses_it(kind: StockKind) -> None:
+    for file in rendered(kind):
+        menu = parse_menu(file)
+        if file.syntax is MenuSyntax.GRUB_LEGACY:
+            assert menu.timeout_s is None
+        else:
+            assert (menu.default and menu.default.title, menu.timeout_s) == ("Boot from the local disk", 60)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_unattended_host_starts_by_itself(kind: StockKind) -> None:
+    for file in rendered(kind, MediaOptions(default="hv01", timeout_s=7)):
+        menu = parse_menu(file)
+        assert menu.timeout_s == 7
+        assert menu.default is not None
+        assert menu.default.title.startswith("Install hv01")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_kickstart_is_named_as_the_generation_needs_it(kind: StockKind) -> None:
+    label = make_release(kind).volume_id.replace(" ", r"\x20")
+    name = "ks" if kind.generation == 6 else "inst.ks"
+    for file in rendered(kind):
+        entry = next(entry for entry in parse_menu(file).entries if "hv01" in entry.title)
+        assert f"{name}=hd:LABEL={label}:/b2ct/hv01.ks" in entry.arguments
+        stage2 = "stage2" if kind.generation == 6 else "inst.stage2"
+        assert any(word.startswith(f"{stage2}=hd:LABEL={label}") for word in entry.arguments)
+        assert not any("check" in word for word in entry.arguments)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_menu_that_has_our_entries_gets_them_anew(kind: StockKind) -> None:
+    once = rendered(kind)
+    assert rendered(kind, menus=tuple(once)) == once
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_volume_id_is_named_everywhere(kind: StockKind) -> None:
+    old = make_release(kind).volume_id
+    for file in rendered(kind, MediaOptions(volume_id="TORINO")):
+        text = file.data.decode()
+        labels = re.findall(r"LABEL=([^:\s]+)|search .*-l '([^']+)'", text)
+        assert {label for pair in labels for label in pair if label} == {"TORINO"}
+        assert old.replace(" ", r"\x20") not in text or old == "CentOS"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kickstarts_can_come_from_a_second_initrd(kind: StockKind) -> None:
+    for file in rendered(kind, MediaOptions(kickstart_in_initrd=True)):
+        entry = next(entry for entry in parse_menu(file).entries if "hv01" in entry.title)
+        in_initrd = file.syntax is not MenuSyntax.GRUB_LEGACY
+        assert ("/b2ct/ks.img" in entry.initrds) is in_initrd
+        assert any(word.endswith("ks=file:/b2ct/hv01.ks") for word in entry.arguments) is in_initrd
+
+
+def test_arguments_can_be_added_and_removed() -> None:
+    options = MediaOptions(extra_arguments=("mpath=1",), removed_arguments=("quiet", "inst.stage2"), updates=True)
+    for file in rendered(StockKind.EL9_BOOT, options):
+        entry = next(entry for entry in parse_menu(file).entries if "hv01" in entry.title)
+        label = make_release(StockKind.EL9_BOOT).volume_id
+        assert entry.arguments == (
+            f"inst.ks=hd:LABEL={label}:/b2ct/hv01.ks",
+            f"inst.updates=hd:LABEL={label}:/images/updates.img",
+            "mpath=1",
+        )
+
+
+def test_a_menu_without_an_installation_is_refused() -> None:
+    menu = MenuFile(MenuHome.TREE, "isolinux/isolinux.cfg", MenuSyntax.ISOLINUX, b"default x\nlabel x\n localboot 0\n")
+    with pytest.raises(IsoError, match="no entry that starts an installation"):
+        rendered(StockKind.EL9_BOOT, menus=(menu,))
+
+
+def test_a_bare_isolinux_prompt_gets_its_default() -> None:
+    text = b"default linux\nprompt 1\ntimeout 600\nlabel linux\n kernel vmlinuz\n append initrd=initrd.img\n"
+    menu = MenuFile(MenuHome.TREE, "isolinux/isolinux.cfg", MenuSyntax.ISOLINUX, text)
+    (done,) = rendered(StockKind.EL6_BOOT, menus=(menu,))
+    assert b"\ndefault b2ct-local\n" in done.data
+    assert b"default linux" not in done.data
