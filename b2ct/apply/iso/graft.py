@@ -55,6 +55,8 @@ class _Directory:
     identifier: bytes = b"\0"
     names: dict[str, bytes] = field(default_factory=dict)
     """Identifier of every name that a user sees."""
+    added: set[bytes] = field(default_factory=set)
+    """Identifiers of new records."""
     children: dict[str, _Directory] = field(default_factory=dict)
 
 
@@ -173,6 +175,7 @@ class TreeGraft:
             taken=set(directory.names.values()),
         )
         directory.names[name] = identifier
+        directory.added.add(identifier)
         style = self._tree.rock_ridge
         if style is None:
             return make_record(identifier, flags, self._date)
@@ -230,7 +233,7 @@ class TreeGraft:
             directory.records[1] = directory.records[1].moved((parent.extent or 0) - self._tree.base, parent.size)
         loaded = {child.identifier: child for child in directory.children.values()}
         for record in directory.records[2:]:
-            if self._tree.is_relocated(record):
+            if record.identifier not in directory.added and self._tree.is_relocated(record):
                 raise IsoError(
                     f"{'/'.join(directory.parts) or '/'}: this directory is full, and one below it was relocated"
                 )
