@@ -95,7 +95,8 @@ class Machine:
         self.program(
             "udevadm",
             f"for a; do case $a in --name=*) f=${{a##*/dev/}}; f='{root}'/udev/${{f//\\//!}};; esac; done\n"
-            '[ -n "$f" ] && [ -e "$f" ] && while read -r l; do printf "%s\\n" "$l"; done <"$f"',
+            '[ "$1 $2" = "info --query=property" ] && [ -e "$f" ] || exit 0\n'
+            'while read -r l; do printf "%s\\n" "$l"; done <"$f"',
         )
         (root / "dev/tty").symlink_to("/dev/tty")
         self.program("sleep", f"exec {shutil.which('sleep')} 0.1")

@@ -53,6 +53,7 @@ def test_stick_is_sda_and_the_disk_sdb(machine: Machine) -> None:
         ("wwn=0x5000c500a1b2c3d4", "sda"),
         ("wwn=5000C500A1B2C3D4", "sda"),
         ("wwn=eui.0025385b71b00001", "nvme0n1"),
+        ("wwn=0025385b71b00001", "nvme0n1"),
         ("serial=S3Z", "nvme0n1"),
         ("path=/dev/disk/by-path/pci-2", "nvme0n1"),
         ("path=/dev/sda", "sda"),
@@ -70,8 +71,9 @@ def test_each_kind_of_rule(machine: Machine, rule: str, disk: str) -> None:
 
 @pytest.mark.parametrize(
     "rule",
-    ["size=800000000000", "wwn=0x5000c500a1b2c3d", "serial=z1", "serial=Z", "path=/dev/sdz", "path=/dev", "path=",
-     "serial=Z1,size=1000000000000", "size=", "size=x", "biggest", "", "serial=*", "wwn=*"],
+    ["size=800000000000", "size=530000000000", "size=470000000000", "wwn=0x5000c500a1b2c3d", "serial=z1", "serial=Z",
+     "path=/dev/sdz", "path=/dev", "path=", "serial=Z1,size=1000000000000", "size=", "size=x", "biggest", "",
+     "serial=*", "wwn=*"],
 )  # fmt: skip
 def test_rule_that_fits_nothing(machine: Machine, rule: str) -> None:
     machine.add_disk(FakeDisk("sda", 500 * GB, serial="Z1", wwn="0x5000c500a1b2c3d4"))
@@ -203,9 +205,11 @@ def test_el6_smart_array(machine: Machine) -> None:
 
 def test_without_udevadm(machine: Machine) -> None:
     (machine.root / "bin/udevadm").unlink()
-    machine.add_disk(STICK).add_disk(FakeDisk("sdb", iso9660=True)).add_disk(FakeDisk("sdc", bus="virtio"))
-    machine.write("sys/block/sdc/serial", "DEADBEEF")
-    assert chosen(machine, "serial=DEADBEEF") == "sdc"
+    machine.add_disk(FakeDisk("sda", partitions=2, label="B2CT-MEDIUM")).add_disk(FakeDisk("sdb", iso9660=True))
+    machine.add_disk(FakeDisk("vda", bus="virtio"))
+    machine.write("sys/block/vda/serial", "DEADBEEF")
+    assert chosen(machine, "smallest") == "vda"
+    assert chosen(machine, "serial=DEADBEEF") == "vda"
 
 
 def test_disk_with_hostile_names(machine: Machine) -> None:
