@@ -115,8 +115,8 @@ class Ports(SiteModel):
 
     port: str
     protocol: Literal["tcp", "udp"] = "tcp"
-    guests: bool = False
-    """True when virtual machines need it too, on all of the site's networks."""
+    site_wide: bool = False
+    """True when all of the site's networks need it, not only the management network."""
 
 
 class OpenNebulaRange(SiteModel):

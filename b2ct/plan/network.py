@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 ASKED_CARD = Card(key="asked", match="")
 """The card that is asked at install time."""
 
+ETHERNET_MTU = 1500
+"""Bytes; every device's when nothing else is said. The installer gets by with it on networks of larger packets."""
+
 NAMESPACE = UUID("6f0f1f2c-5a2b-5d0e-8b52-1d3c0b2c7a11")
 """Namespace of the profiles' UUIDs (RFC 9562 5.5)."""
 
@@ -137,6 +140,7 @@ class _Maker:
         cards = tuple(self._card(key) for key in keys)
         vlan = self._network(link).vlan if is_tagged(self._network(link), link) else None
         bonded = bond is not None and self.installer.bonds
+        mtu = self._network(link).mtu
         return InstallLink(
             card=cards[0],
             bond=bond.name if bond and bonded else "",
@@ -144,7 +148,7 @@ class _Maker:
             bond_options=_bond_options(bond) if bond and bonded else (),
             vlan_id=vlan or 0,
             vlan_device=_vlan_name(port, self.nics.get(port), vlan) if vlan and self.installer.interfacename else "",
-            mtu=self._network(link).mtu,
+            mtu=mtu if mtu and mtu < ETHERNET_MTU else None,
             ipv4=self._ipv4(link),
         )
 
@@ -160,12 +164,13 @@ class _Maker:
         profiles: list[Profile] = []
         for port, links in ports.items():
             untagged = next((link for link in links if not is_tagged(self._network(link), link)), None)
-            mtus = [self._network(link).mtu or 1500 for link in links]
-            mtu = max(mtus) if max(mtus) != 1500 else None  # 1500 is Ethernet's own
+            mtus = [self._network(link).mtu for link in links]
+            mtu = max(mtu or ETHERNET_MTU for mtu in mtus) if any(mtus) else None
             bridge = bridge_name(untagged.network, self._network(untagged)) if untagged else ""
             profiles += self._port_profiles(port, bridge, mtu)
             for link in links:
-                profiles += self._link_profiles(port, link)
+                # A VLAN takes over the MTU of what it is on, so one given MTU makes all of them be given.
+                profiles += self._link_profiles(port, link, (self._network(link).mtu or ETHERNET_MTU) if mtu else None)
         return tuple(profiles)
 
     def _port_profiles(self, port: str, bridge: str, mtu: int | None) -> list[Profile]:
@@ -203,7 +208,7 @@ class _Maker:
             ipv4=None if master else Ipv4(Ipv4Method.NONE),
         )
 
-    def _link_profiles(self, port: str, link: Link) -> list[Profile]:
+    def _link_profiles(self, port: str, link: Link, mtu: int | None) -> list[Profile]:
         """Return the bridge of a link, and the VLAN under it."""
         network = self._network(link)
         bridge = bridge_name(link.network, network)
@@ -224,7 +229,7 @@ class _Maker:
                     parent=port if named else FromCard(port, CardFact.DEVICE),
                     parent_uuid=self._uuid(port if bond else "card-" + port.replace(":", "-")),
                     vlan_id=network.vlan,
-                    mtu=network.mtu,
+                    mtu=mtu,
                 )
             )
         profiles.append(
@@ -234,7 +239,7 @@ class _Maker:
                 kind=Kind.BRIDGE,
                 device=bridge,
                 mac=self._bridge_mac(port),
-                mtu=network.mtu,
+                mtu=mtu,
                 ipv4=self._ipv4(link),
             )
         )

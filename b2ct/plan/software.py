@@ -171,11 +171,11 @@ def _unique(*groups: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _firewall(site: Site, host: Host, generation: Generation, ports: tuple[Ports, ...]) -> tuple[FirewallRule, ...]:
-    """Open a role's ports to the management network, and what virtual machines use to all of the site's networks."""
+    """Open a role's ports to the management network; ssh and what users and guests need to all of the site's networks."""
     everywhere = tuple(str(network.cidr) for network in site.networks.values())
     management = (str(site.networks[site.management].cidr),)
     rules = [FirewallRule(SSH, "tcp", everywhere)]
-    rules += [FirewallRule(item.port, item.protocol, everywhere if item.guests else management) for item in ports]
+    rules += [FirewallRule(item.port, item.protocol, everywhere if item.site_wide else management) for item in ports]
     if Service.SQUID in host.services:
         rules.append(FirewallRule(SQUID, "tcp", _squid_clients(site)))
     if Service.ROCCI in host.services and generation.rocci.port:

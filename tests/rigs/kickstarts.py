@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pykickstart.parser import KickstartParser
@@ -16,7 +16,9 @@ from b2ct.plan.make import make_plan
 from b2ct.plan.model import Facts, Plan
 from b2ct.render.kickstart import render_kickstarts
 from b2ct.site.load import load_site
-from b2ct.site.model import Site
+
+if TYPE_CHECKING:
+    from b2ct.site.model import Site
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -51,7 +53,7 @@ def render_texts(plan: Plan) -> dict[str, str]:
 
 
 def parse(text: str, version: str) -> Any:  # noqa: ANN401 - pykickstart has no types
-    """Return pykickstart's handler after it read ``text`` with the syntax of ``version``; what it warns of is an error."""
+    """Return pykickstart's handler after it read ``text`` in the syntax of ``version``; a warning is an error."""
     handler = makeVersion(version)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
