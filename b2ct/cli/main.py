@@ -19,9 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in arguments
     try:
-        code = app(arguments, prog_name="b2ct", standalone_mode=False)
-        if code == ExitCode.INTERRUPTED:  # Typer's answer to Ctrl-C
-            raise KeyboardInterrupt
+        return _run(arguments)
     except B2ctError as error:
         print_error(error, as_json=as_json)
         return error.exit_code
@@ -34,4 +32,11 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return ExitCode.FAILED
+
+
+def _run(arguments: list[str]) -> int:
+    """Run the application and return its exit code; errors come through as exceptions."""
+    code = app(arguments, prog_name="b2ct", standalone_mode=False)
+    if code == ExitCode.INTERRUPTED:  # Typer's answer to Ctrl-C
+        raise KeyboardInterrupt
     return code if isinstance(code, int) else ExitCode.DONE
