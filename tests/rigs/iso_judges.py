@@ -49,10 +49,10 @@ def list_with_isoinfo(iso: Path, *, joliet: bool) -> dict[str, FoundFile]:
     for line in listing.splitlines():
         if line.startswith("Directory listing of "):
             directory = line.removeprefix("Directory listing of ")
-        entry = re.fullmatch(r"[-dlr?].*\s(\d+)\s+\w{3}\s+\d+\s+\d{4}\s+\[\s*(\d+)\s+([0-9a-f]{2})\]\s\s?(.*?) ?", line)
-        if entry and not int(entry[3], 16) & 2:
+        entry = re.fullmatch(r"[-dlr?].*\s(\d+)\s+\w{3}\s+\d+\s+\d{4}\s+\[\s*(\d+)\s+(\w{2,4})\]?\s{1,2}(.*?) ?", line)
+        if entry and (len(entry[3]) > 2 or not int(entry[3], 16) & 2):
             path = (directory + entry[4]).strip("/")
-            # a file of several sections is listed once for each of them
+            # a file of several sections is listed once for each of them, its flags with the sign drawn out: FFFF
             known = found.get(path)
             size = int(entry[1]) + (known.size if known else 0)
             found[path] = FoundFile(known.lba if known else int(entry[2]), size)

@@ -39,6 +39,8 @@ class Graft:
     extents: tuple[Extent, ...]
     mode: int
     """Permission bits; a file that is there already keeps its own."""
+    old: tuple[Extent, ...] = ()
+    """Where its data lie so far, by the first tree: a tree that cut its name short is known by them."""
 
 
 @dataclass(slots=True)
@@ -94,6 +96,8 @@ class TreeGraft:
         name = graft.parts[-1]
         path = "/".join(graft.parts)
         at, count = self._locate(directory, name)
+        if not count:
+            at, count = self._locate_data(directory, graft.old)
         if count:
             found = directory.records[at]
             if found.is_directory:
@@ -128,6 +132,15 @@ class TreeGraft:
             return 0, 0
         found = [index for index, record in enumerate(directory.records) if record.identifier == identifier]
         return found[0], len(found)
+
+    def _locate_data(self, directory: _Directory, extents: tuple[Extent, ...]) -> tuple[int, int]:
+        """Return the index and number of the records that name these data, (0, 0) when none do."""
+        wanted = [extent for extent in extents if extent.size]
+        for index in range(len(directory.records) if wanted else 0):
+            records = directory.records[index : index + len(wanted)]
+            if [self._tree.extent_of(record) for record in records] == wanted:
+                return index, len(wanted)
+        return 0, 0
 
     def _open(self, parts: tuple[str, ...]) -> _Directory:
         directory = self._root

@@ -24,15 +24,18 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from b2ct.apply.iso.edit import IsoEdit
+    from b2ct.apply.iso.edit import AddedFile, IsoEdit
     from b2ct.apply.iso.layout import Esp, IsoLayout
     from b2ct.apply.iso.source import Source
+    from b2ct.plan.artifact import Artifact
 
 _BLOCKS = SECTOR // BLOCK
 _GROWTH = 512
 """Sectors by which an image grows at a time: 1 MiB, isohybrid's cylinder, keeps all later data aligned."""
 _PADDING = 150
 """Sectors of zeros behind the last file, as mkisofs and xorriso leave them for readers that read ahead."""
+
+_FILE_MODE = 0o644
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +130,7 @@ def _put_files(layout: IsoLayout, edit: IsoEdit, patches: SectorPatches, tail: T
     """Give every file of the edit its sectors, and graft it onto every tree."""
     graftings = tuple(TreeGraft(tree, date, tail, patches) for tree in layout.trees)
     placer = _Placer(layout, graftings, patches, tail)
-    grafts = [Graft(parts := check_path(a.path), placer.place(parts, a.data), a.mode) for a in edit.tree]
-    grafts += [
-        Graft(parts := check_path(f.path_in_tree), placer.place_file(parts, f.source), 0o644) for f in edit.files
-    ]
+    grafts = [placer.place(artifact) for artifact in edit.tree] + [placer.place_file(added) for added in edit.files]
     doubled = [path for path, count in Counter("/".join(graft.parts) for graft in grafts).items() if count > 1]
     if doubled:
         raise IsoError(f"the same path is to be put on the ISO twice: {', '.join(doubled)}")
@@ -154,34 +154,45 @@ class _Placer:
         self._boot = {entry.sector for entry in layout.catalog.entries} if layout.catalog else set()
         self._uses = Counter(extent.sector for extent, _ in layout.trees[0].runs())
 
-    def _old_extent(self, parts: tuple[str, ...]) -> Extent | None:
-        """Return the one extent that every tree gives for a path; refuses boot images."""
-        found = {grafting.look_up(parts) for grafting in self._graftings}
+    def _look_up(self, parts: tuple[str, ...]) -> tuple[tuple[Extent, ...], bool]:
+        """Return where a file's data lie, and whether all trees say so and nobody else uses them.
+
+        Raises IsoError for a boot image.
+        """
+        found = [grafting.look_up(parts) for grafting in self._graftings]
         if any(extent.sector in self._boot and extent.size for extents in found for extent in extents):
             raise IsoError(
                 f"{'/'.join(parts)} is a boot image, which firmware finds by its place", hint="it cannot be replaced"
             )
-        extents = found.pop() if len(found) == 1 else ()
-        return extents[0] if len(extents) == 1 and self._uses[extents[0].sector] == 1 else None
+        first = found[0]
+        alone = len(first) == 1 and len(set(found)) == 1 and self._uses[first[0].sector] == 1
+        return first, alone
 
-    def place(self, parts: tuple[str, ...], data: bytes) -> tuple[Extent, ...]:
-        """Return where the data of a file will lie, having put them there."""
-        old = self._old_extent(parts)
-        if old is not None and 0 < len(data) <= round_up(old.size, SECTOR):
-            self._patches.write(old.sector * SECTOR, data.ljust(round_up(old.size, SECTOR), b"\0"))
-            return (Extent(old.sector, len(data)),)
-        return (Extent(self._tail.add_bytes(data), len(data)),)
+    def place(self, artifact: Artifact) -> Graft:
+        """Return where a file will lie, having put its data there."""
+        parts = check_path(artifact.path)
+        old, alone = self._look_up(parts)
+        size = len(artifact.data)
+        room = round_up(old[0].size, SECTOR) if alone else 0
+        if 0 < size <= room:
+            sector = old[0].sector
+            self._patches.write(sector * SECTOR, artifact.data.ljust(room, b"\0"))
+        else:
+            sector = self._tail.add_bytes(artifact.data)
+        return Graft(parts, (Extent(sector, size),), artifact.mode, old)
 
-    def place_file(self, parts: tuple[str, ...], source: Path) -> tuple[Extent, ...]:
+    def place_file(self, added: AddedFile) -> Graft:
         """Return the sections of a file that is streamed from disk."""
-        self._old_extent(parts)
+        parts = check_path(added.path_in_tree)
+        old, _ = self._look_up(parts)
         try:
-            size = source.stat().st_size
+            size = added.source.stat().st_size
         except OSError as error:
-            raise IsoError(f"{source}: {error.strerror}") from error
-        sector = self._tail.add_file(source, size)
+            raise IsoError(f"{added.source}: {error.strerror}") from error
+        sector = self._tail.add_file(added.source, size)
         starts = range(0, max(size, 1), MAX_SECTION)
-        return tuple(Extent(sector + at // SECTOR, min(MAX_SECTION, size - at)) for at in starts)
+        extents = tuple(Extent(sector + at // SECTOR, min(MAX_SECTION, size - at)) for at in starts)
+        return Graft(parts, extents, _FILE_MODE, old)
 
 
 def _put_esp(
