@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from b2ct import __version__
 from b2ct.apply.iso.probe import probe_iso
 from b2ct.apply.iso.write import AddedFile, IsoEdit, WriteReport, write_iso
+from b2ct.apply.kickstart_check import check_kickstarts
 from b2ct.apply.secrets import load_password_hashes
 from b2ct.errors import IsoError, UsageError
 from b2ct.plan.artifact import Artifact
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from b2ct.assets import Assets
     from b2ct.plan.iso_facts import IsoFacts
     from b2ct.site.model import Site
+
 
 @dataclass(frozen=True, slots=True)
 class BuildRequest:
@@ -79,9 +81,15 @@ def make_facts(site: Site, folder: Path, iso: IsoFacts | None) -> Facts:
 
 
 def render_site(site: Site, facts: Facts, assets: Assets) -> tuple[Artifact, ...]:
-    """Return the kickstarts of a site, ``b2ct/<host>.ks`` and ``b2ct/ask.ks``."""
+    """Return the kickstarts of a site, ``b2ct/<host>.ks`` and ``b2ct/ask.ks``.
+
+    Raises:
+        B2ctError: the site cannot be planned, or pykickstart refuses what a template makes of it.
+    """
     generation = load_generation(assets, site.media.generation)
-    return render_kickstarts(make_plan(site, facts, generation), assets)
+    kickstarts = render_kickstarts(make_plan(site, facts, generation), assets)
+    check_kickstarts(kickstarts, generation.pykickstart)
+    return kickstarts
 
 
 def build_iso(

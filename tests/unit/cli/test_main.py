@@ -88,7 +88,7 @@ def test_an_interrupt_says_so(capsys: pytest.CaptureFixture[str], monkeypatch: p
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("b2ct.cli.site_commands.read_site", interrupt)
+    monkeypatch.setattr("b2ct.cli.describe_commands.read_site", interrupt)
     code, out, err = run(capsys, "check", site)
     assert (code, out) == (ExitCode.INTERRUPTED, "")
     assert "interrupted" in err
