@@ -67,7 +67,9 @@ class Network(SiteModel):
     """What the installer's ``network`` command can do."""
 
     bonds: bool
-    """It makes bonds, with a VLAN on top in a command of its own."""
+    """It makes bonds."""
+    bond_with_vlan: bool = False
+    """It makes a bond and a VLAN on it in one command; else the VLAN needs a command of its own."""
     interfacename: bool
     """It knows ``--interfacename`` for VLANs."""
     nm_controlled: Literal["yes", "no"] = "yes"
