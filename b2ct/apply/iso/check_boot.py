@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from b2ct.apply.iso.checks import NOTHING, Subject, Verdict, judge
+from b2ct.apply.iso.checks import ABSENT, NOTHING, Subject, Verdict, judge
 from b2ct.apply.iso.eltorito import Platform
 from b2ct.apply.iso.source import BLOCK, SECTOR
 
@@ -30,7 +30,8 @@ def _bios_entry(subject: Subject) -> BootEntry | None:
 def _check_catalog(subject: Subject) -> Verdict:
     source, layout = subject.source, subject.layout
     if layout.catalog is None:
-        return NOTHING
+        damaged = [f"no boot catalog at sector {record.catalog}" for record in layout.sets[0].boots]
+        return judge(damaged, ABSENT)
     problems = [] if layout.catalog.checksum_ok else ["the checksum of the boot catalog is wrong"]
     problems += [
         f"the {entry.platform.name} boot image at sector {entry.sector} lies behind the end of the file"

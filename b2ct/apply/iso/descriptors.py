@@ -95,16 +95,20 @@ class DescriptorSet:
     boots: tuple[BootRecord, ...]
 
 
+def require_descriptors(source: Source) -> None:
+    """Raise IsoError when a file has no volume descriptor where every ISO 9660 image has one."""
+    if source.size < (FIRST_SET + 2) * SECTOR or source.read(FIRST_SET * SECTOR + 1, 5) != b"CD001":
+        raise IsoError(f"{source.name} is not an ISO 9660 image: no volume descriptor at sector {FIRST_SET}")
+
+
 def read_descriptor_sets(source: Source, bases: Iterable[int]) -> tuple[DescriptorSet, ...]:
     """Return every descriptor set, the one at sector 16 first.
 
     ``bases`` are the sectors that a tree may be relative to, besides 0: the starts of the partitions.
     Sets beyond the first exist on images that xorriso wrote with a partition offset or a second time.
-    Raises IsoError when the first one is missing or broken.
+    Raises IsoError when the first one is broken.
     """
     candidates = (0, *bases)
-    if source.size < (FIRST_SET + 2) * SECTOR or source.read(FIRST_SET * SECTOR + 1, 5) != b"CD001":
-        raise IsoError(f"{source.name} is not an ISO 9660 image: no volume descriptor at sector {FIRST_SET}")
     first = _read_set(source, FIRST_SET, candidates)
     if first is None or not first.trees or first.trees[0].joliet:
         raise IsoError(f"{source.name}: the volume descriptors at sector {FIRST_SET} name no directory that is there")

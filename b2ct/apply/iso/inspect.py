@@ -15,21 +15,21 @@ from b2ct.apply.iso.checks import Check, Subject, run_check
 from b2ct.apply.iso.layout import read_layout
 from b2ct.apply.iso.mediacheck import read_media_record, sum_media
 from b2ct.apply.iso.menus import read_esp_menus, read_tree_menus
-from b2ct.apply.iso.probe import read_release
+from b2ct.apply.iso.probe import Release, read_release
 from b2ct.apply.iso.source import FileSource
 from b2ct.errors import IsoError
 from b2ct.plan.menus import parse_menu
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-    from b2ct.apply.iso.layout import IsoLayout
     from b2ct.apply.iso.mediacheck import MediaRecord
-    from b2ct.apply.iso.source import Source
+    from b2ct.apply.iso.tree import Entry
     from b2ct.plan.iso_facts import MenuFile, MenuHome, MenuSyntax
     from b2ct.plan.menus import Menu
 
+_CHECKS = (*check_volume.CHECKS, *check_boot.CHECKS, *check_menus.CHECKS)
 _KICKSTART_NAME = re.compile(r"(?:.*\.ks|(?:.*[-_.])?(?:ks|kickstart)(?:[-_.].*)?\.cfg)", re.IGNORECASE)
 _KICKSTART_LIMIT = 4 * 1024 * 1024
 
@@ -111,17 +111,24 @@ def inspect_iso(
     """
     with FileSource(path) as source:
         layout = read_layout(source)
-        subject = Subject(path, source, layout, tuple((menu, parse_menu(menu)) for menu in _menus(source, layout)))
-        checks = [
-            run_check(name, check, subject)
-            for name, check in (*check_volume.CHECKS, *check_boot.CHECKS, *check_menus.CHECKS)
-        ]
+        tree = layout.trees[0]
+        files: list[MenuFile] = []
+        entries: list[Entry] = []
+        release = Release()
+        # what cannot be read fails a check of its own
+        with suppress(IsoError):
+            entries = sorted((e for e in tree.walk() if not e.is_directory), key=lambda e: e.path)
+        with suppress(IsoError):
+            files += read_tree_menus(tree)
+        with suppress(IsoError):
+            files += read_esp_menus(source, layout.esp) if layout.esp else []
+        with suppress(IsoError):
+            release = read_release(tree, tuple(files))
+        subject = Subject(path, source, layout, tuple((file, parse_menu(file)) for file in files))
         implanted = read_media_record(source)
-        state = _media_check(subject, implanted, progress) if media_check else MediaCheckState.NOT_READ
-        if implanted is None:
-            state = MediaCheckState.ABSENT
+        state = _media_check(subject, implanted, progress) if media_check else _unread(implanted)
+        checks = [run_check(name, check, subject) for name, check in _CHECKS]
         checks.append(Check("media check", state is not MediaCheckState.FAILED, state.value))
-        release = read_release(layout.trees[0], tuple(menu for menu, _ in subject.menus))
         return Inspection(
             path=str(path),
             size=source.size,
@@ -131,22 +138,17 @@ def inspect_iso(
             arch=release.arch,
             layout=layout.esp.home.value if layout.esp else "none",
             volume_id=layout.volume_id,
-            file_count=sum(not is_directory for _, is_directory in layout.trees[0].runs()),
+            file_count=len(entries),
             menus=tuple(_inspect_menu(file, menu) for file, menu in subject.menus),
-            kickstarts=tuple(_kickstarts(subject)),
+            kickstarts=_kickstarts(subject, entries),
             media_check=state,
             media_md5=implanted.md5 if implanted else None,
             checks=tuple(checks),
         )
 
 
-def _menus(source: Source, layout: IsoLayout) -> list[MenuFile]:
-    """Return every menu that can be read; a broken EFI boot image fails a check of its own."""
-    menus = read_tree_menus(layout.trees[0])
-    if layout.esp is not None:
-        with suppress(IsoError):
-            menus += read_esp_menus(source, layout.esp)
-    return menus
+def _unread(implanted: MediaRecord | None) -> MediaCheckState:
+    return MediaCheckState.ABSENT if implanted is None else MediaCheckState.NOT_READ
 
 
 def _media_check(
@@ -166,11 +168,14 @@ def _inspect_menu(file: MenuFile, menu: Menu) -> InspectedMenu:
     return InspectedMenu(file.home, file.path, file.syntax, menu.timeout_s, entries)
 
 
-def _kickstarts(subject: Subject) -> Iterator[InspectedFile]:
-    """Yield the kickstarts of the tree: files that have the name of one, or that a menu names."""
-    tree = subject.layout.trees[0]
+def _kickstarts(subject: Subject, entries: list[Entry]) -> tuple[InspectedFile, ...]:
+    """Return the kickstarts among the files of the tree: those that have the name of one, or that a menu names."""
     named = kickstart_paths(subject)
-    for entry in sorted((e for e in tree.walk() if not e.is_directory), key=lambda e: e.path):
+    found = []
+    for entry in entries:
         is_named = entry.path in named or _KICKSTART_NAME.fullmatch(entry.path.rpartition("/")[2])
         if is_named and entry.size <= _KICKSTART_LIMIT:
-            yield InspectedFile(entry.path, entry.size, hashlib.sha256(tree.read_file(entry)).hexdigest())
+            with suppress(IsoError):
+                digest = hashlib.sha256(subject.layout.trees[0].read_file(entry)).hexdigest()
+                found.append(InspectedFile(entry.path, entry.size, digest))
+    return tuple(found)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from b2ct.apply.iso.descriptors import read_descriptor_sets
+from b2ct.apply.iso.descriptors import read_descriptor_sets, require_descriptors
 from b2ct.apply.iso.eltorito import BootCatalog, Platform, read_boot_catalog
 from b2ct.apply.iso.partitions import Partitions, read_partitions
 from b2ct.apply.iso.source import BLOCK, SECTOR
@@ -37,6 +38,7 @@ class IsoLayout:
     sets: tuple[DescriptorSet, ...]
     trees: tuple[Tree, ...]
     catalog: BootCatalog | None
+    """None without a boot record, and when the catalog that it names is none."""
     partitions: Partitions
     esp: Esp | None
 
@@ -53,6 +55,7 @@ class IsoLayout:
 
 def read_layout(source: Source) -> IsoLayout:
     """Return the layout of an image; raises IsoError when it is no ISO 9660 image or shorter than its volume."""
+    require_descriptors(source)
     partitions = read_partitions(source)
     sets = read_descriptor_sets(source, partitions.bases())
     volume = sets[0].trees[0].volume_size * SECTOR
@@ -62,8 +65,10 @@ def read_layout(source: Source) -> IsoLayout:
             hint="fetch it again and compare its checksum",
         )
     trees = make_trees(source, sets)
-    boots = sets[0].boots
-    catalog = read_boot_catalog(source, boots[0]) if boots else None
+    catalog = None
+    for record in sets[0].boots:
+        with suppress(IsoError):
+            catalog = read_boot_catalog(source, record)
     return IsoLayout(sets, trees, catalog, partitions, _find_esp(trees[0], catalog, partitions))
 
 
