@@ -55,6 +55,7 @@ def test_nothing_is_asked_without_a_terminal(machine: Machine) -> None:
     ("nic", "expected"), [("eno2", ("52:54:00:12:34:57", "eno2")), ("bond0", ("bond0", "bond0")), (MAC, (MAC, "eno1"))]
 )
 def test_card_of_the_site_file(machine: Machine, nic: str, expected: tuple[str, str]) -> None:
+    machine.write("sys/class/net/bond0/type", 1)
     machine.write("sys/class/net/bond0/address", MAC)  # a bond is no card, and has the address of one
     with machine.boot(nic=nic) as pre:
         answers = pre.answers()
