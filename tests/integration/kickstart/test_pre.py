@@ -152,7 +152,7 @@ def test_a_card_that_is_not_there_stops_before_anything_is_erased(tmp_path: Path
     machine = make_machine(tmp_path / "machine", None, "bios")
     machine.program("sleep", "kill -KILL $PPID")  # whoever waits here waits for ever
     file = machine.root / "pre.sh"
-    file.write_text(pre.replace("b2ct_console_open", ":"), encoding="utf-8")
+    file.write_text(pre.replace("    b2ct_console_open\n    while", "    while"), encoding="utf-8")
     environment = {"PATH": str(machine.root / "bin"), "B2CT_SYSROOT": str(machine.root)}
     environment["B2CT_RUN_DIR"] = str(machine.root / "run")
     result = subprocess.run([BASH, str(file)], env=environment, capture_output=True, text=True, check=False)
