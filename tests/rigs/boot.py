@@ -11,27 +11,31 @@ import shutil
 import sys
 import tempfile
 import time
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from subprocess import DEVNULL, PIPE, Popen
 from typing import TYPE_CHECKING
 
-from tests.rigs.process import RigError
-from tests.rigs.qmp import Monitor
-from tests.rigs.screen import menu_is_shown, read_screen, write_png
+from tests.rigs.machine import start_machine
+from tests.rigs.screen import menu_is_shown, read_screen, read_text, write_png
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+
+    from tests.rigs.machine import Machine
+    from tests.rigs.qmp import Monitor
 
 OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 
+NO_BOOTABLE_DEVICE = "No bootable device"
+"""SeaBIOS's last words; after a hard disk or stick has given up it tries no second disk."""
+
 _MARK = "B2CT-RIG "
 _ENDS = (f"{_MARK}done", f"{_MARK}local disk")
-_POLL_S = 0.25
 _KEY_GAP_S = 0.5
+_AT_ONCE = 2
 
 
 class Firmware(StrEnum):
@@ -48,44 +52,18 @@ class Medium(StrEnum):
     USB = "usb"
 
 
+ALL_WAYS = tuple((firmware, medium) for medium in Medium for firmware in Firmware)
+"""The four ways to boot an ISO."""
+
+
 @dataclass(frozen=True, slots=True)
 class BootResult:
     """What a machine wrote until it was done."""
 
     serial_text: str
     fields: dict[str, str]
-    """The ``B2CT-RIG key=value`` lines; ``local disk`` (empty) when the machine's own disk was booted."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Machine:
-    """A running QEMU, the file that its serial port writes, and when to give up."""
-
-    process: Popen[bytes]
-    serial: Path
-    deadline: float
-
-    def wait_until(self, what: str, condition: Callable[[], bool]) -> None:
-        """Return once ``condition`` holds."""
-        while not condition():
-            if time.monotonic() > self.deadline:
-                raise RigError(f"no {what} in time; the serial port said:\n{self.read_serial()[-4000:]}")
-            if self.process.poll() is not None:
-                if condition():
-                    return
-                raise RigError(f"qemu ended without {what}: {self._errors()}\n{self.read_serial()[-4000:]}")
-            time.sleep(_POLL_S)
-
-    def read_serial(self) -> str:
-        """Everything from the serial port up to now."""
-        return self.serial.read_text(encoding="utf-8", errors="replace") if self.serial.exists() else ""
-
-    def is_done(self) -> bool:
-        """Whether the machine has said its last line."""
-        return any(end in self.read_serial() for end in _ENDS)
-
-    def _errors(self) -> str:
-        return self.process.stderr.read().decode(errors="replace") if self.process.stderr else ""
+    """The ``B2CT-RIG key=value`` lines; ``local disk`` (empty) when the machine's own disk was booted,
+    ``No bootable device`` (empty) when SeaBIOS said so."""
 
 
 def boot(  # noqa: PLR0913 (each is one thing that tests vary)
@@ -113,29 +91,62 @@ def boot(  # noqa: PLR0913 (each is one thing that tests vary)
         RigError: QEMU failed, or the time passed; carries what the serial port said.
     """
     with tempfile.TemporaryDirectory(prefix="b2ct-boot-") as tmp:
-        home = Path(tmp)
-        argv = _qemu_argv(home, iso, firmware, medium, local_disk)
-        with Popen(argv, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE) as process:
-            try:
-                machine = _Machine(process, home / "serial", time.monotonic() + timeout_s)
-                machine.wait_until("monitor", (home / "qmp").exists)
-                with closing(Monitor(home / "qmp")) as monitor:
-                    before = read_screen(monitor)
-                    monitor.execute("cont")
-                    if keys or screenshot:
-                        machine.wait_until("boot menu", lambda: menu_is_shown(monitor, machine.read_serial(), before))
-                        _use_menu(monitor, keys, screenshot)
-                machine.wait_until("report", machine.is_done)
-            finally:
-                process.kill()
-        text = machine.read_serial()
-    return BootResult(text, read_fields(text))
+        arguments = _firmware_arguments(firmware, Path(tmp)) + _medium_arguments(medium, iso)
+        if local_disk:
+            arguments += _disk_arguments(local_disk)
+        with start_machine(arguments, timeout_s=timeout_s) as machine:
+            before = read_screen(machine.monitor)
+            machine.monitor.execute("cont")
+            if keys or screenshot:
+                _wait_for_menu(machine, before)
+                _use_menu(machine.monitor, keys, screenshot)
+            return _wait_for_report(machine, firmware)
+
+
+def boot_ways(
+    iso: Path, ways: Sequence[tuple[Firmware, Medium]], *, local_disk: Path | None = None, keys: Sequence[str] = ()
+) -> list[BootResult]:
+    """Boot ``iso`` in several ways, two machines at a time; the results come in the order of ``ways``."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        futures = [
+            pool.submit(boot, iso, firmware=firmware, medium=medium, local_disk=local_disk, keys=keys)
+            for firmware, medium in ways
+        ]
+        return [future.result() for future in futures]
+
+
+def boot_kernel(kernel: Path, initrd: Path, arguments: str, *, disk: Path, timeout_s: float = 120) -> BootResult:
+    """Start ``kernel`` without a boot loader, with ``disk`` as USB stick: a short way to the look-alikes' init."""
+    options = ["-machine", "pc", "-kernel", str(kernel), "-initrd", str(initrd), "-append", arguments]
+    with start_machine([*options, *_medium_arguments(Medium.USB, disk)], timeout_s=timeout_s) as machine:
+        machine.monitor.execute("cont")
+        return _wait_for_report(machine, Firmware.UEFI)
 
 
 def read_fields(serial_text: str) -> dict[str, str]:
     """The ``B2CT-RIG key=value`` lines of ``serial_text``; a line without ``=`` has an empty value."""
     marked = [line.split(_MARK, 1)[1].strip() for line in serial_text.splitlines() if _MARK in line]
     return {key: value for key, _, value in (line.partition("=") for line in marked)}
+
+
+def _wait_for_report(machine: Machine, firmware: Firmware) -> BootResult:
+    """What the machine reported, once it has said its last line."""
+    has_given_up = False
+
+    def is_done() -> bool:
+        nonlocal has_given_up
+        if any(end in machine.read_serial() for end in _ENDS) or machine.process.poll() is not None:
+            return any(end in machine.read_serial() for end in _ENDS)
+        has_given_up = firmware is Firmware.BIOS and NO_BOOTABLE_DEVICE in read_text(machine.monitor)
+        return has_given_up
+
+    machine.wait_until("report", is_done)
+    text = machine.read_serial()
+    return BootResult(text, read_fields(text) | ({NO_BOOTABLE_DEVICE: ""} if has_given_up else {}))
+
+
+def _wait_for_menu(machine: Machine, before: bytes) -> None:
+    machine.wait_until("boot menu", lambda: menu_is_shown(machine.monitor, machine.read_serial(), before))
 
 
 def _use_menu(monitor: Monitor, keys: Sequence[str], screenshot: Path | None) -> None:
@@ -148,25 +159,28 @@ def _use_menu(monitor: Monitor, keys: Sequence[str], screenshot: Path | None) ->
         time.sleep(_KEY_GAP_S)
 
 
-def _qemu_argv(home: Path, iso: Path, firmware: Firmware, medium: Medium, local_disk: Path | None) -> list[str]:
-    """The command line of a machine without network whose medium comes first in the boot order."""
-    argv = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "qemu64", "-m", "1024", "-display", "none"]
-    argv += ["-vga", "std", "-net", "none", "-no-reboot", "-S", "-serial", f"file:{home}/serial"]
-    argv += ["-qmp", f"unix:{home}/qmp,server=on,wait=off", "-machine", "q35" if firmware is Firmware.UEFI else "pc"]
-    if firmware is Firmware.UEFI:
-        variables = shutil.copy(OVMF_VARS, home / "vars.fd")
-        argv += ["-drive", f"if=pflash,format=raw,readonly=on,file={OVMF_CODE}"]
-        argv += ["-drive", f"if=pflash,format=raw,file={variables}"]
+def _firmware_arguments(firmware: Firmware, home: Path) -> list[str]:
+    """SeaBIOS on the older machine, OVMF on the newer: between them they have both kinds of disk controller."""
+    if firmware is Firmware.BIOS:
+        return ["-machine", "pc"]
+    variables = shutil.copy(OVMF_VARS, home / "vars.fd")
+    code = f"if=pflash,format=raw,readonly=on,file={OVMF_CODE}"
+    return ["-machine", "q35", "-drive", code, "-drive", f"if=pflash,format=raw,file={variables}"]
+
+
+def _medium_arguments(medium: Medium, image: Path) -> list[str]:
+    """The install medium, first in the boot order; what is written to a stick is thrown away."""
     if medium is Medium.CD:
-        argv += ["-drive", f"if=none,id=d0,media=cdrom,readonly=on,format=raw,file={iso}"]
-        argv += ["-device", "ide-cd,drive=d0,bootindex=0"]
-    else:
-        argv += ["-drive", f"if=none,id=d0,format=raw,snapshot=on,file={iso}", "-device", "qemu-xhci,id=x"]
-        argv += ["-device", "usb-storage,bus=x.0,drive=d0,bootindex=0,removable=on"]
-    if local_disk:
-        argv += ["-drive", f"if=none,id=d1,format=raw,snapshot=on,file={local_disk}"]
-        argv += ["-device", "ide-hd,drive=d1,bootindex=1"]
-    return argv
+        drive = f"if=none,id=d0,media=cdrom,readonly=on,format=raw,file={image}"
+        return ["-drive", drive, "-device", "ide-cd,drive=d0,bootindex=0"]
+    stick = "usb-storage,bus=x.0,drive=d0,bootindex=0,removable=on"
+    drive = f"if=none,id=d0,format=raw,snapshot=on,file={image}"
+    return ["-drive", drive, "-device", "qemu-xhci,id=x", "-device", stick]
+
+
+def _disk_arguments(image: Path) -> list[str]:
+    drive = f"if=none,id=d1,format=raw,snapshot=on,file={image}"
+    return ["-drive", drive, "-device", "ide-hd,drive=d1,bootindex=1"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

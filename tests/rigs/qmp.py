@@ -18,8 +18,12 @@ class Monitor:
     def __init__(self, path: Path, *, timeout_s: float = 30) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(timeout_s)
-        self._socket.connect(str(path))
-        self._stream = self._socket.makefile("rw", encoding="utf-8")
+        try:
+            self._socket.connect(str(path))
+        except OSError:
+            self._socket.close()
+            raise
+        self._stream = self._socket.makefile("r", encoding="utf-8")
         self._read()
         self.execute("qmp_capabilities")
 
@@ -29,8 +33,7 @@ class Monitor:
         Raises:
             RigError: QEMU refused it, or went away.
         """
-        self._stream.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
-        self._stream.flush()
+        self._send(json.dumps({"execute": command, "arguments": arguments}) + "\n")
         while True:
             answer = self._read()
             if "error" in answer:
@@ -47,8 +50,17 @@ class Monitor:
         self._stream.close()
         self._socket.close()
 
+    def _send(self, line: str) -> None:
+        try:
+            self._socket.sendall(line.encode())
+        except OSError as error:
+            raise RigError(f"qemu: the monitor's connection ended: {error}") from error
+
     def _read(self) -> dict[str, Any]:
-        line = self._stream.readline()
+        try:
+            line = self._stream.readline()
+        except OSError as error:
+            raise RigError(f"qemu: the monitor's connection ended: {error}") from error
         if not line:
             raise RigError("qemu: the monitor's connection ended")
         answer: dict[str, Any] = json.loads(line)
