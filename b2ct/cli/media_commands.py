@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 from b2ct.apply.build import BuildReport, BuildRequest, build_iso, find_stock, make_facts, render_site
 from b2ct.apply.files import write_tree
@@ -16,6 +17,7 @@ from b2ct.cli.inspection import print_inspection
 from b2ct.cli.output import print_json, progress_bar, stderr
 from b2ct.errors import ExitCode, UsageError
 from b2ct.plan.media import MediaOptions
+from b2ct.site.types import KernelArgument
 
 
 @app.command()
@@ -102,10 +104,13 @@ def build(  # noqa: PLR0913 - the options that users of mkksiso know
 
 
 def _kernel_arguments(text: str, option: str) -> tuple[str, ...]:
+    """Return the words of an option; each has to be what the site file takes as a kernel argument."""
     words = tuple(text.split())
-    bad = [word for word in words if set(word) & set("'\"\\$;{}`") or not word.isprintable()]
-    if bad:
-        raise UsageError(f"{option}: {bad[0]} has a character that a boot loader would interpret")
+    for word in words:
+        try:
+            TypeAdapter(KernelArgument).validate_python(word)
+        except ValidationError as error:
+            raise UsageError(f"{option}: {word!r} has a character that a boot loader would interpret") from error
     return words
 
 

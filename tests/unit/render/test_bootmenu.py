@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from b2ct.assets import Assets
 from b2ct.errors import IsoError
@@ -12,6 +15,7 @@ from b2ct.plan.iso_facts import EspHome, IsoFacts, MenuFile, MenuHome, MenuSynta
 from b2ct.plan.media import MediaOptions, make_media_plan
 from b2ct.plan.menus import parse_menu
 from b2ct.render.bootmenu import render_bootmenus
+from b2ct.render.quoting import QuotingError
 from b2ct.site.model import Site
 from tests.rigs.stock_menus import render_grub, render_grub_legacy, render_isolinux
 from tests.rigs.stock_release import StockKind, make_release
@@ -159,3 +163,39 @@ def test_a_bare_isolinux_prompt_gets_its_default() -> None:
     (done,) = rendered(StockKind.EL6_BOOT, menus=(menu,))
     assert b"\ndefault b2ct-local\n" in done.data
     assert b"default linux" not in done.data
+
+
+HOSTILE = st.text(st.characters(codec="utf-8"), max_size=40) | st.sampled_from(
+    [
+        "'; boot; '",
+        "}\nmenuentry 'x' {",
+        "\nlabel evil\n  kernel evil",
+        '" $(reboot) `x` ${y} \\',
+        "^^",
+        "# {{ x }}",
+        "\u2028",
+    ]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(HOSTILE, st.sampled_from(KINDS))
+def test_no_title_breaks_out_of_its_place(text: str, kind: StockKind) -> None:
+    menus = stock_menus(kind)
+    found = facts(kind, menus)
+    data = changed("media", {"distro": DISTROS[found.product], "version": found.version})
+    plan = make_media_plan(Site.model_validate(data), found, MediaOptions())
+    hostile = replace(plan, entries=tuple(replace(entry, title=text) for entry in plan.entries))
+    try:
+        tree, esp = render_bootmenus(menus, hostile, Assets())
+    except QuotingError:
+        assert any(not char.isprintable() for char in text)
+        return
+    tame, tame_esp = render_bootmenus(menus, plan, Assets())
+    for ours, theirs, file in zip(tree + esp, tame + tame_esp, [*menus], strict=True):
+        assert ours.path == theirs.path
+        entries = parse_menu(replace(file, data=ours.data)).entries
+        assert [entry.arguments for entry in entries] == [
+            entry.arguments for entry in parse_menu(replace(file, data=theirs.data)).entries
+        ]
+        assert len(ours.data.splitlines()) == len(theirs.data.splitlines())

@@ -1,0 +1,43 @@
+"""GRUB's own parser judges the menus that we render, and the real cpio unpacks the second initrd."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from b2ct.plan.artifact import Artifact
+from b2ct.plan.iso_facts import MenuSyntax
+from b2ct.plan.media import MediaOptions
+from b2ct.render.cpio import render_cpio
+from tests.rigs.tools import need_tool
+from tests.unit.render.test_bootmenu import KINDS, rendered
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.rigs.stock_release import StockKind
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_grub_understands_its_menus(kind: StockKind, tmp_path: Path) -> None:
+    need_tool("grub-script-check")
+    for options in (MediaOptions(), MediaOptions(default="hv01", kickstart_in_initrd=True, updates=True)):
+        for file in rendered(kind, options):
+            if file.syntax is MenuSyntax.GRUB2:
+                path = tmp_path / "grub.cfg"
+                path.write_bytes(file.data)
+                done = subprocess.run(["grub-script-check", path], capture_output=True, text=True, check=False)
+                assert (done.returncode, done.stderr) == (0, ""), file.path
+
+
+def test_cpio_unpacks_the_second_initrd(tmp_path: Path) -> None:
+    need_tool("cpio")
+    files = [Artifact("b2ct/a.ks", b"one\n"), Artifact("b2ct/bb.ks", b"two\n" * 1000, 0o600)]
+    subprocess.run(["cpio", "-idm", "--quiet"], input=render_cpio(files), check=True, cwd=tmp_path)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "b2ct").iterdir()} == {
+        "a.ks": files[0].data,
+        "bb.ks": files[1].data,
+    }
+    assert (tmp_path / "b2ct" / "bb.ks").stat().st_mode & 0o777 == 0o600
