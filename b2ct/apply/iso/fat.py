@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from b2ct.errors import IsoError
@@ -173,7 +174,8 @@ class FatVolume:
         """Return a chain of ``count`` clusters that keeps as much of the old one as it can."""
         if count > len(chain):
             wanted = count - len(chain)
-            free = [number for number in range(2, self.clusters + 2) if self._next(number) == 0][:wanted]
+            unused = (number for number in range(2, self.clusters + 2) if self._next(number) == 0)
+            free = list(islice(unused, wanted))
             if len(free) < wanted:
                 short = (wanted - len(free)) * self.cluster_size
                 raise IsoError(
