@@ -1,7 +1,20 @@
-"""Runs b2ct as ``python -m b2ct``."""
+"""Starts b2ct: the command ``b2ct``, and ``python -m b2ct``."""
+
+from __future__ import annotations
 
 import sys
 
-from b2ct.cli.main import main
+from b2ct.errors import ExitCode
 
-sys.exit(main())
+
+def run() -> int:
+    """Load the program, run it, and return its exit code."""
+    try:
+        from b2ct.cli.main import main  # noqa: PLC0415 - Ctrl-C while it loads needs no traceback either
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    return main()
+
+
+if __name__ == "__main__":
+    sys.exit(run())
