@@ -118,7 +118,7 @@ def boot_ways(
 def boot_kernel(kernel: Path, initrd: Path, arguments: str, *, disk: Path, timeout_s: float = 120) -> BootResult:
     """Start ``kernel`` without a boot loader, with ``disk`` as USB stick: a short way to the look-alikes' init."""
     options = ["-machine", "pc", "-kernel", str(kernel), "-initrd", str(initrd), "-append", arguments]
-    with start_machine([*options, *_medium_arguments(Medium.USB, disk)], timeout_s=timeout_s) as machine:
+    with start_machine([*options, *_stick_arguments(disk, "")], timeout_s=timeout_s) as machine:
         machine.monitor.execute("cont")
         return _wait_for_report(machine, Firmware.UEFI)
 
@@ -169,12 +169,17 @@ def _firmware_arguments(firmware: Firmware, home: Path) -> list[str]:
 
 
 def _medium_arguments(medium: Medium, image: Path) -> list[str]:
-    """The install medium, first in the boot order; what is written to a stick is thrown away."""
-    if medium is Medium.CD:
-        drive = f"if=none,id=d0,media=cdrom,readonly=on,format=raw,file={image}"
-        return ["-drive", drive, "-device", "ide-cd,drive=d0,bootindex=0"]
-    stick = "usb-storage,bus=x.0,drive=d0,bootindex=0,removable=on"
+    """The install medium, first in the boot order."""
+    if medium is Medium.USB:
+        return _stick_arguments(image, ",bootindex=0")
+    drive = f"if=none,id=d0,media=cdrom,readonly=on,format=raw,file={image}"
+    return ["-drive", drive, "-device", "ide-cd,drive=d0,bootindex=0"]
+
+
+def _stick_arguments(image: Path, order: str) -> list[str]:
+    """A USB stick; what is written to it is thrown away."""
     drive = f"if=none,id=d0,format=raw,snapshot=on,file={image}"
+    stick = f"usb-storage,bus=x.0,drive=d0,removable=on{order}"
     return ["-drive", drive, "-device", "qemu-xhci,id=x", "-device", stick]
 
 
