@@ -31,12 +31,12 @@ class Kernel:
     """In load order."""
 
 
-def load_kernel() -> Kernel:
+def load_kernel(modules: str = MODULES) -> Kernel:
     """Debian's current amd64 kernel; downloaded with apt-get the first time, from the cache afterwards."""
     package = _kernel_package()
     version = package.split("=")[0].removeprefix("linux-image-")
-    home = make_cached("kernel", (package, MODULES), lambda out: _extract(package, out))
-    return Kernel(version, home / "vmlinuz", tuple(home / f"{name}.ko" for name in MODULES.split()))
+    home = make_cached("kernel", (package, modules), lambda out: _extract(package, modules, out))
+    return Kernel(version, home / "vmlinuz", tuple(home / f"{name}.ko" for name in modules.split()))
 
 
 def _kernel_package() -> str:
@@ -48,11 +48,11 @@ def _kernel_package() -> str:
     return f"{found[1]}={found[2]}"
 
 
-def _extract(package: str, out: Path) -> None:
+def _extract(package: str, modules: str, out: Path) -> None:
     """Put vmlinuz and the modules of ``package`` into ``out``."""
     run_tool(["apt-get", "download", "-q", package], cwd=out)
     deb = next(out.glob("*.deb"))
-    wanted = {f"{name}.ko" for name in MODULES.split()}
+    wanted = {f"{name}.ko" for name in modules.split()}
     with (
         Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=PIPE) as unpack,
         tarfile.open(fileobj=unpack.stdout, mode="r|") as archive,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,3 +67,14 @@ def parse(text: str, version: str) -> Any:  # noqa: ANN401 - pykickstart has no 
 def scripts(handler: Any) -> list[str]:  # noqa: ANN401 - as above
     """Return the text of the kickstart's scripts in their order: %pre first."""
     return [script.script for script in handler.scripts]
+
+
+def keyfiles(text: str) -> dict[str, str]:
+    """Return the keyfiles that a kickstart's %post writes; addresses that are asked are left out."""
+    found = re.findall(r'b2ct_write "\$profiles/(\S+)\.nmconnection" 0600 <<EOF\n(.*?\n)EOF\n', text, re.DOTALL)
+    known = {"mac": "52:54:00:aa:00:01", "device": "card0"}
+    asked = re.compile(r"\$\(b2ct_card_(mac|device) '[^']*'\)")
+    return {
+        name: asked.sub(lambda m: known[m[1]], body).replace("$(b2ct_ipv4_asked)", "method=auto")
+        for name, body in found
+    }

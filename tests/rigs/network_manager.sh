@@ -1,9 +1,12 @@
 #!/bin/bash
-# A NetworkManager of its own in new namespaces, with the keyfiles of the folder $1 and a card for each further argument,
-# its MAC address. Prints what the kernel then has, as ip shows it in JSON: links, addresses, routes.
+# A NetworkManager of its own, in new namespaces, with the keyfiles of the folder $1 and a card for each further argument,
+# its MAC address. In a machine of its own (B2CT_OWN_MACHINE=1) cards, /sys and udev are there already.
+# Prints what the kernel has then, as ip shows it in JSON: links, addresses, routes.
 set -e
-mount -t sysfs -o ro sysfs /sys # a read-only /sys makes NetworkManager do without udev
-mount -t tmpfs tmpfs /run
+if [ ! "$B2CT_OWN_MACHINE" ]; then
+    mount -t sysfs -o ro sysfs /sys # a read-only /sys makes NetworkManager do without udev
+    mount -t tmpfs tmpfs /run
+fi
 mount -t tmpfs tmpfs /var/lib/NetworkManager
 mount -t tmpfs tmpfs /etc/NetworkManager
 mkdir -p /run/dbus /run/NetworkManager /etc/NetworkManager/system-connections

@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.rigs.kickstarts import CASES, load_case, render_texts
+from tests.rigs.kickstarts import CASES, keyfiles, load_case, render_texts
 from tests.rigs.tools import need_tool
 
 BRING_UP = Path(__file__).parents[2] / "rigs" / "network_manager.sh"
 
 LEFT_OUT = {("connection", "autoconnect", "true"), ("connection", "autoconnect-slaves", "1")}
 """What NetworkManager does not write back, being its default or an older word for one of its own."""
-
-
-def keyfiles(text: str) -> dict[str, str]:
-    """Return the keyfiles that a kickstart's %post writes; addresses that are asked are left out."""
-    found = re.findall(r'b2ct_write "\$profiles/(\S+)\.nmconnection" 0600 <<EOF\n(.*?\n)EOF\n', text, re.DOTALL)
-    known = {"mac": "52:54:00:aa:00:01", "device": "card0"}
-    asked = re.compile(r"\$\(b2ct_card_(mac|device) '[^']*'\)")
-    return {
-        name: asked.sub(lambda m: known[m[1]], body).replace("$(b2ct_ipv4_asked)", "method=auto")
-        for name, body in found
-    }
 
 
 KEYFILES = [
