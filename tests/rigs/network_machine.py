@@ -73,8 +73,10 @@ def bring_up(profiles: Mapping[str, str], macs: Sequence[str], work: Path) -> li
         for n, mac in enumerate(macs)
         for word in ("-netdev", f"hubport,id=n{n},hubid=0", "-device", f"virtio-net-pci,netdev=n{n},mac={mac}")
     ]
-    qemu = "qemu-system-x86_64 -accel tcg -cpu qemu64 -m 1024 -display none -no-reboot -serial stdio -nic none".split()
-    start = ["-kernel", kernel.vmlinuz, "-initrd", image, "-append", "console=ttyS0 quiet panic=-1 net.ifnames=0"]
+    qemu = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "qemu64", "-m", "1024", "-no-reboot"]
+    qemu += ["-display", "none", "-serial", "stdio", "-nic", "none"]
+    start: list[str | Path] = ["-kernel", kernel.vmlinuz, "-initrd", image]
+    start += ["-append", "console=ttyS0 quiet panic=-1 net.ifnames=0"]
     text = run_tool([*qemu, *cards, *start])
     found = re.search(r"B2CT-BEGIN\s+(\[.*\])\s+B2CT-END", text, re.DOTALL)
     if found is None:
