@@ -43,7 +43,7 @@ class Graft:
     """Where its data lie so far, by the first tree: a tree that cut its name short is known by them."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Directory:
     """A directory while it is changed. ``extent`` is a sector of the output, None as long as it has no place."""
 
@@ -268,9 +268,8 @@ class TreeGraft:
             entries = insert_directories(entries, added, joliet=self._tree.joliet)
         first = self._tree.descriptors[0]
         size = len(make_path_table(entries, big_endian=False))
-        fields = PATH_TABLE_SIZE.start, both32(size)
         for descriptor in self._tree.descriptors:
-            self._patches.write(descriptor.sector * SECTOR + fields[0], fields[1])
+            self._patches.write(descriptor.sector * SECTOR + PATH_TABLE_SIZE.start, both32(size))
         fits = size <= round_up(first.path_table_size, SECTOR)
         tables: tuple[tuple[int, Literal["little", "big"]], ...] = (
             (L_TABLE, "little"),

@@ -90,24 +90,19 @@ def find_cut(source: Source, layout: IsoLayout, esp: Esp) -> int:
     if partitions.apple_map:
         raise IsoError(f"{source.name}: an Apple partition map, which is no part of a known layout")
     cut = esp.offset // SECTOR if esp.home is EspHome.APPENDED else layout.volume_size
-    if esp.home is EspHome.EMBEDDED and partitions.gpt is not None:
-        backup = min(
-            partitions.gpt.alternate, partitions.backup.entries_lba if partitions.backup else partitions.gpt.alternate
-        )
-        if partitions.gpt.last_usable < backup < cut * _BLOCKS:
+    gpt = partitions.gpt
+    if esp.home is EspHome.EMBEDDED and gpt is not None:
+        backup = partitions.backup.entries_lba if partitions.backup else gpt.alternate
+        if gpt.last_usable < backup < cut * _BLOCKS:
             cut = backup // _BLOCKS
-    bases = (0, *(tree.base * _BLOCKS for tree in layout.trees))
-    runs = [
-        (p.start, p.start + p.count, f"MBR partition {n}") for n, p in enumerate(partitions.mbr, 1) if p.kind or p.count
-    ]
-    runs += [
-        (p.first, p.last + 1, f"GPT partition {p.number}")
-        for p in (partitions.gpt.partitions if partitions.gpt else ())
-    ]
-    for start, end, name in runs:
-        if start < cut * _BLOCKS <= end and start not in (*bases, 1):
+    starts = {0, 1, *(tree.base * _BLOCKS for tree in layout.trees)}
+    runs = [(p.start, p.start + p.count) for p in partitions.mbr if p.count]
+    runs += [(p.first, p.last + 1) for p in gpt.partitions] if gpt else []
+    for start, end in runs:
+        if start < cut * _BLOCKS <= end and start not in starts:
             raise IsoError(
-                f"{source.name}: {name} reaches over the end of the ISO tree at sector {cut}; {describe_boot(layout)}"
+                f"{source.name}: a partition from block {start} to {end} reaches over the end of the ISO tree at block "
+                f"{cut * _BLOCKS}, and is not the tree's; {describe_boot(layout)}"
             )
     return cut
 
