@@ -1,16 +1,24 @@
-"""The kickstarts of every example site, as whole trees; ``pytest tests/golden --regenerate`` writes them anew."""
+"""What is put on the media of every example site, as whole trees; ``pytest tests/golden --regenerate`` writes them."""
 
 import shutil
 
 import pytest
 
-from b2ct.site.load import read_site
-from tests.rigs.kickstarts import CASES, GOLDEN, render_case
+from b2ct.site.load import load_site, read_site
+from tests.rigs.kickstarts import CASES, GOLDEN, load_facts, render_case
+from tests.rigs.menus import render_site_menus, site_release
+
+
+def render_whole(case: str) -> dict[str, str]:
+    """Return everything that is put on the media of an example site, by path: kickstarts and boot menus."""
+    site = load_site(GOLDEN / case / "site.yaml")
+    menus = render_site_menus(site, site_release(site, is_dvd=load_facts(case).is_dvd))
+    return render_case(case) | {menu.path: menu.data.decode() for menu in menus}
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_example_renders_to_the_golden_tree(case: str, request: pytest.FixtureRequest) -> None:
-    rendered = render_case(case)
+    rendered = render_whole(case)
     expected = GOLDEN / case / "expected"
     if request.config.getoption("--regenerate"):
         shutil.rmtree(expected, ignore_errors=True)
@@ -35,4 +43,4 @@ def test_the_example_has_no_errors(case: str) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_same_input_gives_the_same_bytes(case: str) -> None:
-    assert render_case(case) == render_case(case)
+    assert render_whole(case) == render_whole(case)

@@ -11,20 +11,20 @@ from b2ct.plan.artifact import Artifact
 from b2ct.plan.iso_facts import MenuSyntax
 from b2ct.plan.media import MediaOptions
 from b2ct.render.cpio import render_cpio
+from tests.rigs.menus import KINDS, make_test_site, render_site_menus
+from tests.rigs.stock_release import StockKind, make_release
 from tests.rigs.tools import need_tool
-from tests.unit.render.test_bootmenu import KINDS, rendered
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from tests.rigs.stock_release import StockKind
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_grub_understands_its_menus(kind: StockKind, tmp_path: Path) -> None:
     need_tool("grub-script-check")
+    release = make_release(kind)
     for options in (MediaOptions(), MediaOptions(default="hv01", kickstart_in_initrd=True, updates=True)):
-        for file in rendered(kind, options):
+        for file in render_site_menus(make_test_site(release), release, options):
             if file.syntax is MenuSyntax.GRUB2:
                 path = tmp_path / "grub.cfg"
                 path.write_bytes(file.data)

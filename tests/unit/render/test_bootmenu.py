@@ -11,65 +11,25 @@ from hypothesis import strategies as st
 
 from b2ct.assets import Assets
 from b2ct.errors import IsoError
-from b2ct.plan.iso_facts import EspHome, IsoFacts, MenuFile, MenuHome, MenuSyntax
+from b2ct.plan.iso_facts import MenuFile, MenuHome, MenuSyntax
 from b2ct.plan.media import MediaOptions, make_media_plan
 from b2ct.plan.menus import parse_menu
 from b2ct.render.bootmenu import render_bootmenus
 from b2ct.render.quoting import QuotingError
-from b2ct.site.model import Site
-from tests.rigs.stock_menus import render_grub, render_grub_legacy, render_isolinux
+from tests.rigs.menus import KINDS, make_test_site, render_site_menus, stock_facts, stock_menus
 from tests.rigs.stock_release import StockKind, make_release
-from tests.unit.site.sites import changed
-
-KINDS = [StockKind.EL6_BOOT, StockKind.EL7_BOOT, StockKind.EL8_DVD, StockKind.EL9_BOOT, StockKind.EL10_DVD]
-DISTROS = {"CentOS": "centos", "AlmaLinux": "almalinux", "Rocky Linux": "rocky"}
-
-
-def stock_menus(kind: StockKind) -> tuple[MenuFile, ...]:
-    release = make_release(kind)
-    grub = MenuFile(MenuHome.TREE, "EFI/BOOT/grub.cfg", MenuSyntax.GRUB2, render_grub(release, bios=False))
-    if kind.generation == 10:
-        return (grub, MenuFile(MenuHome.TREE, "boot/grub2/grub.cfg", MenuSyntax.GRUB2, render_grub(release, bios=True)))
-    isolinux = MenuFile(MenuHome.TREE, "isolinux/isolinux.cfg", MenuSyntax.ISOLINUX, render_isolinux(release))
-    if kind.generation == 6:
-        legacy = render_grub_legacy(release)
-        return (isolinux, MenuFile(MenuHome.ESP, "EFI/BOOT/BOOTX64.conf", MenuSyntax.GRUB_LEGACY, legacy))
-    return (isolinux, grub)
-
-
-def facts(kind: StockKind, menus: tuple[MenuFile, ...]) -> IsoFacts:
-    release = make_release(kind)
-    return IsoFacts(
-        path="stock.iso",
-        size=1,
-        volume_id=release.volume_id,
-        product=release.product,
-        version=release.version,
-        arch="x86_64",
-        generation=kind.generation,
-        esp_home=EspHome.APPENDED if kind.generation == 10 else EspHome.EMBEDDED,
-        is_dvd=kind.is_dvd,
-        menus=menus,
-        has_media_check=True,
-    )
 
 
 def rendered(
     kind: StockKind, options: MediaOptions | None = None, menus: tuple[MenuFile, ...] | None = None
 ) -> list[MenuFile]:
-    menus = menus or stock_menus(kind)
-    found = facts(kind, menus)
-    data = changed("media", {"distro": DISTROS[found.product], "version": found.version})
-    plan = make_media_plan(Site.model_validate(data), found, options or MediaOptions())
-    tree, esp = render_bootmenus(menus, plan, Assets())
-    done = {("tree", artifact.path): artifact.data for artifact in tree}
-    done |= {("esp", artifact.path): artifact.data for artifact in esp}
-    return [MenuFile(file.home, file.path, file.syntax, done[file.home, file.path]) for file in menus]
+    release = make_release(kind)
+    return render_site_menus(make_test_site(release), release, options, menus)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_our_entries_come_first_and_the_stock_entries_stay_as_they_are(kind: StockKind) -> None:
-    for before, after in zip(stock_menus(kind), rendered(kind), strict=True):
+    for before, after in zip(stock_menus(make_release(kind)), rendered(kind), strict=True):
         old = [(entry.title, entry.kernel, entry.arguments) for entry in parse_menu(before).entries]
         new = [(entry.title, entry.kernel, entry.arguments) for entry in parse_menu(after).entries]
         assert new[-len(old) :] == old
@@ -181,10 +141,9 @@ HOSTILE = st.text(st.characters(codec="utf-8"), max_size=40) | st.sampled_from(
 @settings(max_examples=60, deadline=None)
 @given(HOSTILE, st.sampled_from(KINDS))
 def test_no_title_breaks_out_of_its_place(text: str, kind: StockKind) -> None:
-    menus = stock_menus(kind)
-    found = facts(kind, menus)
-    data = changed("media", {"distro": DISTROS[found.product], "version": found.version})
-    plan = make_media_plan(Site.model_validate(data), found, MediaOptions())
+    release = make_release(kind)
+    menus = stock_menus(release)
+    plan = make_media_plan(make_test_site(release), stock_facts(release, menus), MediaOptions())
     hostile = replace(plan, entries=tuple(replace(entry, title=text) for entry in plan.entries))
     try:
         tree, esp = render_bootmenus(menus, hostile, Assets())
