@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from b2ct import __version__
@@ -70,13 +68,11 @@ def make_facts(site: Site, folder: Path, iso: IsoFacts | None) -> Facts:
     Raises:
         UsageError: a secret cannot be found.
     """
-    epoch = int(os.environ.get("SOURCE_DATE_EPOCH", "0"))
     return Facts(
         volume_id=iso.volume_id if iso else "",
         is_dvd=iso.is_dvd if iso else False,
         password_hashes=load_password_hashes(site, folder),
         b2ct_version=__version__,
-        build_date=datetime.fromtimestamp(epoch, UTC).isoformat(),
     )
 
 
@@ -107,7 +103,7 @@ def build_iso(
     stock = find_stock(site, request.folder, request.stock)
     iso = probe_iso(stock)
     plan = make_media_plan(site, iso, request.options)
-    facts = make_facts(site, request.folder, iso)
+    facts = replace(make_facts(site, request.folder, iso), volume_id=plan.volume_id)
     verify_checksum(site, stock, check_progress)
     kickstarts = render_site(site, facts, request.assets)
     tree, esp = render_bootmenus(iso.menus, plan, request.assets)

@@ -24,8 +24,6 @@ class Facts:
     password_hashes: Mapping[str, str]
     """crypt(3) hash by user name, and for ``root``."""
     b2ct_version: str
-    build_date: str
-    """ISO 8601; from SOURCE_DATE_EPOCH or the stock ISO."""
 
 
 class CardFact(StrEnum):

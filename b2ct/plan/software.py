@@ -171,7 +171,7 @@ def _unique(*groups: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _firewall(site: Site, host: Host, generation: Generation, ports: tuple[Ports, ...]) -> tuple[FirewallRule, ...]:
-    """Open a role's ports to the management network; ssh and what users and guests need to all of the site's networks."""
+    """Open a role's ports to the management network, and what users and guests need to all of the site's networks."""
     everywhere = tuple(str(network.cidr) for network in site.networks.values())
     management = (str(site.networks[site.management].cidr),)
     rules = [FirewallRule(SSH, "tcp", everywhere)]

@@ -19,7 +19,7 @@ BASE: dict[str, Any] = {
 
 def plan(*, is_dvd: bool = False, hashes: dict[str, str] | None = None, **changes: Any) -> Plan:  # noqa: ANN401 - parts of a site file
     site = Site.model_validate({**BASE, **changes})
-    return plan_of(site, Facts("LABEL", is_dvd, hashes or {}, "1.0", "2026-01-01T00:00:00Z"))
+    return plan_of(site, Facts("LABEL", is_dvd, hashes or {}, "1.0"))
 
 
 @pytest.mark.parametrize(
