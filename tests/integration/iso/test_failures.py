@@ -15,7 +15,7 @@ from b2ct.apply.iso.write import AddedFile, IsoEdit, write_iso
 from b2ct.errors import IsoError, OutputError
 from b2ct.plan.artifact import Artifact
 from tests.rigs.process import run_tool
-from tests.rigs.stock import StockKind
+from tests.rigs.stock import StockKind, make_stock
 from tests.rigs.tools import need_tool
 
 if TYPE_CHECKING:
@@ -106,6 +106,12 @@ def test_an_iso_of_another_kind_is_refused_with_what_was_found(tmp_path: Path) -
     with pytest.raises(IsoError, match="no EFI boot image"):
         write_iso(plain, tmp_path / "out.iso", EDIT)
     assert inspect_iso(plain).ok
+
+
+def test_another_distribution_is_named(tmp_path: Path) -> None:
+    fedora = make_stock(StockKind.EL9_BOOT, tmp_path / "fedora.iso", product="Fedora", version="41")
+    with pytest.raises(IsoError, match=r"41 is none of EL6 to EL10"):
+        probe_iso(fedora)
 
 
 def test_an_added_file_that_shrinks_meanwhile(stock: Path, tmp_path: Path) -> None:
