@@ -24,6 +24,9 @@ KICKSTART_IMAGE = f"{FOLDER}/ks.img"
 UPDATES_IMAGE = "images/updates.img"
 """Where Anaconda's updates image is put."""
 
+LOCAL_DISK_PROGRAM = f"{FOLDER}/local.bin"
+"""Boot record that isolinux starts to boot the machine's own disk."""
+
 LOCAL_DISK = "b2ct-local"
 """Id of the entry that boots the machine's own disk."""
 

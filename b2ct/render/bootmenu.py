@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from b2ct.errors import IsoError
 from b2ct.plan.artifact import Artifact
 from b2ct.plan.iso_facts import MenuHome, MenuSyntax
+from b2ct.plan.media import LOCAL_DISK_PROGRAM
 from b2ct.plan.menu_entries import escape_label, load_boot_layout, make_menu_edit
 from b2ct.render.environment import make_environment
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from b2ct.assets import Assets
     from b2ct.plan.iso_facts import MenuFile
     from b2ct.plan.media import MediaPlan
-    from b2ct.plan.menu_entries import MenuEdit
+from b2ct.plan.menu_entries import MenuEdit
 
 BEGIN = "# b2ct: begin (these lines are made from the site file)"
 END = "# b2ct: end"
@@ -45,15 +46,18 @@ _HAS_MENU = re.compile(r"^[ \t]*(ui|default)[ \t]+\S+\.c32", re.MULTILINE | re.I
 def render_bootmenus(
     menus: tuple[MenuFile, ...], plan: MediaPlan, assets: Assets
 ) -> tuple[tuple[Artifact, ...], tuple[Artifact, ...]]:
-    """Return the new boot menus: those of the ISO 9660 tree, and those of the EFI system partition.
+    """Return the new boot menus, and what they start: files of the ISO 9660 tree, and of the EFI system partition.
 
     Raises:
         IsoError: a menu has no entry that starts an installation, or no entry at all.
     """
     layout = load_boot_layout(assets, plan.generation)
     done = [(file, render_bootmenu(file, make_menu_edit(file, plan, layout), assets)) for file in menus]
+    programs = []
+    if any(file.syntax is MenuSyntax.ISOLINUX for file in menus):
+        programs.append(Artifact(LOCAL_DISK_PROGRAM, assets.path("iso/local-disk.bin").read_bytes()))
     return (
-        tuple(Artifact(file.path, data) for file, data in done if file.home is MenuHome.TREE),
+        (*(Artifact(file.path, data) for file, data in done if file.home is MenuHome.TREE), *programs),
         tuple(Artifact(file.path, data) for file, data in done if file.home is MenuHome.ESP),
     )
 
@@ -67,7 +71,9 @@ def render_bootmenu(file: MenuFile, edit: MenuEdit, assets: Assets) -> bytes:
     if first is None:
         raise IsoError(f"{file.path} in the {file.home} has no entries")
     environment = make_environment(assets)
-    entries = environment.get_template(f"iso/menus/{file.syntax}.j2").render(edit=edit)
+    entries = environment.get_template(f"iso/menus/{file.syntax}.j2").render(
+        edit=edit, local_disk_program=LOCAL_DISK_PROGRAM
+    )
     settings = _settings(file.syntax, edit)
     if file.syntax is MenuSyntax.ISOLINUX and not _HAS_MENU.search(text):
         settings.append(f"default {edit.default_id}")

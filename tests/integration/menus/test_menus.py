@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from b2ct.assets import Assets
 from b2ct.plan.artifact import Artifact
 from b2ct.plan.iso_facts import MenuSyntax
 from b2ct.plan.media import MediaOptions
@@ -30,6 +31,15 @@ def test_grub_understands_its_menus(kind: StockKind, tmp_path: Path) -> None:
                 path.write_bytes(file.data)
                 done = subprocess.run(["grub-script-check", path], capture_output=True, text=True, check=False)
                 assert (done.returncode, done.stderr) == (0, ""), file.path
+
+
+def test_the_boot_record_is_assembled_from_its_source(tmp_path: Path) -> None:
+    need_tool("as", "objcopy")
+    assets = Assets()
+    source, object_file, binary = assets.path("iso/local-disk.s"), tmp_path / "x.o", tmp_path / "x.bin"
+    subprocess.run(["as", "--32", "-o", object_file, source], check=True)
+    subprocess.run(["objcopy", "-O", "binary", object_file, binary], check=True)
+    assert binary.read_bytes() == assets.path("iso/local-disk.bin").read_bytes()
 
 
 def test_cpio_unpacks_the_second_initrd(tmp_path: Path) -> None:

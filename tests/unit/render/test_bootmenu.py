@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,9 @@ from b2ct.render.bootmenu import render_bootmenus
 from b2ct.render.quoting import QuotingError
 from tests.rigs.menus import KINDS, make_test_site, render_site_menus, stock_facts, stock_menus
 from tests.rigs.stock_release import StockKind, make_release
+
+if TYPE_CHECKING:
+    from b2ct.plan.artifact import Artifact
 
 
 def rendered(
@@ -125,6 +129,10 @@ def test_a_bare_isolinux_prompt_gets_its_default() -> None:
     assert b"default linux" not in done.data
 
 
+def _menus(artifacts: tuple[Artifact, ...]) -> list[Artifact]:
+    return [artifact for artifact in artifacts if not artifact.path.endswith(".bin")]
+
+
 HOSTILE = st.text(st.characters(codec="utf-8"), max_size=40) | st.sampled_from(
     [
         "'; boot; '",
@@ -151,7 +159,7 @@ def test_no_title_breaks_out_of_its_place(text: str, kind: StockKind) -> None:
         assert any(not char.isprintable() for char in text)
         return
     tame, tame_esp = render_bootmenus(menus, plan, Assets())
-    for ours, theirs, file in zip(tree + esp, tame + tame_esp, [*menus], strict=True):
+    for ours, theirs, file in zip(_menus(tree + esp), _menus(tame + tame_esp), menus, strict=True):
         assert ours.path == theirs.path
         entries = parse_menu(replace(file, data=ours.data)).entries
         assert [entry.arguments for entry in entries] == [
