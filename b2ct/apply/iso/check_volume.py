@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from b2ct.apply.iso.checks import NOTHING, Subject, Verdict, judge
+from b2ct.apply.iso.names import sort_key
 from b2ct.apply.iso.pathtable import parse_path_table
 from b2ct.apply.iso.second_reader import list_with_pycdlib
 from b2ct.apply.iso.source import SECTOR, round_up
@@ -56,7 +57,7 @@ def _directories(tree: Tree) -> Iterator[tuple[Extent, Extent, list[Record]]]:
 
 
 def _check_directories(subject: Subject) -> Verdict:
-    """``.`` and ``..`` of every directory name it and its parent, and numbers are the same in both byte orders.
+    """``.`` and ``..`` name a directory and its parent, records are in order, numbers the same in both byte orders.
 
     In Joliet trees xorriso lets ``..`` name the directory itself; that is let pass.
     """
@@ -69,6 +70,9 @@ def _check_directories(subject: Subject) -> Verdict:
             parents = {parent, here} if tree.joliet else {parent}
             if len(dots) < 2 or dots[0] != here or dots[1] not in parents:
                 problems.append(f"{tree.label}: wrong . or .. in the directory at sector {here.sector}")
+            keys = [sort_key(record.identifier, joliet=tree.joliet) for record in records if not record.is_dot]
+            if keys != sorted(keys):
+                problems.append(f"{tree.label}: the directory at sector {here.sector} is not in order")
             problems += [
                 f"{tree.label}: the two byte orders differ in {tree.name_of(record)!r}"
                 for record in records

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from b2ct.apply.iso.inspect import inspect_iso
+from b2ct.apply.iso.layout import read_layout
 from b2ct.apply.iso.probe import probe_iso
+from b2ct.apply.iso.source import FileSource
 from b2ct.apply.iso.write import AddedFile, IsoEdit, write_iso
 from b2ct.errors import IsoError
 from b2ct.plan.artifact import Artifact
@@ -135,6 +137,19 @@ def test_same_input_gives_the_same_bytes(kind: StockKind, build: Callable[[Stock
     out = tmp_path / "again.iso"
     write_iso(built.stock, out, built.edit)
     assert out.read_bytes() == built.path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", [StockKind.EL7_BOOT, StockKind.EL9_BOOT, StockKind.EL10_BOOT])
+def test_media_check_covers_a_file_that_just_fills_the_growth(
+    kind: StockKind, get_stock: Callable[[StockKind], Path], tmp_path: Path
+) -> None:
+    """It leaves out the last 15 sectors, and readers that read ahead need some room behind the last file."""
+    out = tmp_path / "out.iso"
+    write_iso(get_stock(kind), out, IsoEdit(tree=(Artifact("images/exact.img", bytes(1024 * 1024)),)))
+    found = judges.list_with_isoinfo(out, joliet=False)["images/exact.img"]
+    with FileSource(out) as source:
+        assert found.lba + 512 <= read_layout(source).volume_size - 15
+    assert failures(inspect_iso(out)) == []
 
 
 def test_time_stamps_can_be_given(get_stock: Callable[[StockKind], Path], tmp_path: Path) -> None:
