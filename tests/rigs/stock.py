@@ -111,6 +111,7 @@ def _master_el10_boot(work: Path, release: Release, out: Path) -> None:
     """EL10, boot ISO: xorrisofs with GRUB's MBR and the ESP appended behind the volume."""
     esp = work / "efiboot.img"
     (work / "tree/images/efiboot.img").rename(esp)
+    set_times(work)
     argv: list[str | Path] = ["xorrisofs", "-quiet", *_level(work / "tree", release), "-o", out]
     argv += ["-R", "-J", "-V", release.volume_id, "--grub2-mbr", GRUB_BIOS / "boot_hybrid.img"]
     argv += ["-partition_offset", "16", "-appended_part_as_gpt", "-append_partition", "2", _ESP_TYPE, esp]
