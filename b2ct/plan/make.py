@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from b2ct.plan.media import kickstart_path, media_hosts
 from b2ct.plan.model import Account, HostPlan, Plan, RootAccount
 from b2ct.plan.network import make_network
 from b2ct.plan.software import make_role, make_sources, make_squid
 from b2ct.plan.storage import make_storage
-from b2ct.site.host import ASK, Host
+from b2ct.site.host import ASK
 from b2ct.site.model import RootPolicy
 from b2ct.site.types import Role, Service
 
 if TYPE_CHECKING:
     from b2ct.plan.generation import Generation
     from b2ct.plan.model import Facts
+    from b2ct.site.host import Host
     from b2ct.site.model import Site, User
-
-FOLDER = "b2ct"
-"""Folder on the media that holds the kickstarts."""
 
 NO_PASSWORD = "*"  # noqa: S105 - the crypt(3) hash that no password has
 """Password field of an account that only keys open (shadow(5))."""
@@ -41,9 +40,6 @@ def make_plan(site: Site, facts: Facts, generation: Generation) -> Plan:
         UsageError: the site cannot be installed from these media, with what to do about it.
     """
     sources = make_sources(site, facts, generation)
-    hosts = sorted(site.hosts, key=lambda host: host.name == ASK)
-    if not any(host.name == ASK for host in hosts):
-        hosts.append(Host(name=ASK))
     return Plan(
         site=site.site,
         domain=site.domain,
@@ -63,7 +59,7 @@ def make_plan(site: Site, facts: Facts, generation: Generation) -> Plan:
         repositories=sources.repositories,
         accounts=tuple(_account(user, facts) for user in site.users),
         root=_root(site, facts),
-        hosts=tuple(_host(site, host, generation) for host in hosts),
+        hosts=tuple(_host(site, host, generation) for host in media_hosts(site)),
     )
 
 
@@ -96,7 +92,7 @@ def _host(site: Site, host: Host, generation: Generation) -> HostPlan:
     roles = (host.role,) if host.role else tuple(Role)
     return HostPlan(
         name="" if asks_name else host.name,
-        kickstart=f"{FOLDER}/{host.name}.ks",
+        kickstart=kickstart_path(host.name),
         fqdn="" if asks_name else f"{host.name}.{site.domain}",
         roles=tuple(make_role(site, host, role, generation) for role in roles),
         services=tuple(service.value for service in host.services),
