@@ -44,8 +44,12 @@ class Assets:
         return self.packaged / pure
 
     def read_text(self, name: str) -> str:
-        """Return the text of ``kickstart/host.ks.j2``; raises UsageError when there is no such file."""
-        return self.path(name).read_text(encoding="utf-8")
+        """Return the text of ``kickstart/host.ks.j2``; raises UsageError without such a file, or if it is no text."""
+        path = self.path(name)
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path} cannot be read as UTF-8 text") from error
 
     def names(self) -> tuple[str, ...]:
         """Return the name of every data file that B2CT ships, sorted."""

@@ -22,6 +22,8 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o644, force: bool = Fals
     Raises:
         OutputError: the file exists and ``force`` is not given, or it cannot be written.
     """
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} is not a regular file")
     if path.exists() and not force:
         raise OutputError(f"{path} exists already", hint="--force replaces it")
     try:
@@ -47,6 +49,8 @@ def write_tree(folder: Path, artifacts: Iterable[Artifact], *, force: bool = Fal
         OutputError: the folder exists and ``force`` is not given, it holds other files, or it cannot be written.
     """
     artifacts = tuple(artifacts)
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is not a folder", hint="--out names the folder to write")
     if folder.exists() and any(folder.iterdir()):
         if not force:
             raise OutputError(f"{folder} is not empty", hint="--force replaces the files that were made before")

@@ -87,6 +87,8 @@ def _load_from_vault(path: Path, key: str, reference: str) -> str:
         values = yaml.safe_load(VaultLib([("default", secret)]).decrypt(encrypted))
     except AnsibleError as error:
         raise UsageError(f"the secret {reference} cannot be decrypted: {error.message}") from error
+    except yaml.YAMLError:  # whose words quote the decrypted text
+        raise UsageError(f"the secret {reference}: what the vault holds is not YAML") from None
     if not isinstance(values, dict) or not isinstance(values.get(key), str):
         raise UsageError(f"the secret {reference}: the vault has no text under the key {key}")
     return str(values[key])
@@ -111,4 +113,7 @@ def hash_password(password: str, user: str, site: Site) -> str:
         hint = "SHA-512 ($6$) and, from EL9 on, yescrypt ($y$) are"
         raise UsageError(f"the password of {user} looks like a hash, but is of no kind that is supported", hint=hint)
     salt = hashlib.sha256(f"b2ct\0{site.site}\0{site.domain}\0{user}".encode()).hexdigest()[:16]
-    return str(sha512_crypt.using(salt=salt).hash(password))
+    try:
+        return str(sha512_crypt.using(salt=salt).hash(password))
+    except ValueError:  # passlib's words for a NUL, or more than 4,096 characters
+        raise UsageError(f"the password of {user} holds a NUL or is too long") from None

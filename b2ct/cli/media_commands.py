@@ -31,7 +31,10 @@ def render(
 ) -> None:
     """Write the kickstarts of all hosts into a folder, as build-iso puts them on the media."""
     model = open_site(site, quiet=as_json)
-    iso = probe_iso(find_stock(model, site.parent, stock)) if stock else None
+    named = model.media.iso is not None and (site.parent / model.media.iso).is_file()
+    iso = probe_iso(find_stock(model, site.parent, stock)) if stock or named else None
+    if iso is None and not as_json:
+        stderr().print("No stock ISO is at hand, so these are the kickstarts for a network installation (boot) ISO.")
     artifacts = render_site(model, make_facts(model, site.parent, iso), site_assets(site))
     write_tree(out, artifacts, force=force)
     paths = [out / artifact.path for artifact in artifacts]
@@ -58,7 +61,7 @@ def build(  # noqa: PLR0913 - the options that users of mkksiso know
         typer.Option(metavar="FILE[:PATH]", help="Add a file or folder to the media, at PATH or in the root."),
     ] = None,
     cmdline: Annotated[str, typer.Option(help="Kernel arguments to add to the entries.")] = "",
-    rm_args: Annotated[str, typer.Option(help="Kernel arguments (or their names) to remove from the entries.")] = "",
+    rm_args: Annotated[str, typer.Option(help="Kernel arguments (or names) of the stock entry to leave out.")] = "",
     updates: Annotated[Path | None, typer.Option(metavar="IMAGE", help="An updates.img for Anaconda.")] = None,
     ks_in_initrd: Annotated[
         bool, typer.Option("--ks-in-initrd", help="Put the kickstarts into a second initrd as well, and use those.")
@@ -116,12 +119,14 @@ def _kernel_arguments(text: str, option: str) -> tuple[str, ...]:
 
 def _added(item: str) -> list[tuple[str, Path]]:
     """Return (path on the media, file) of each file that ``FILE[:PATH]`` means; a folder means all files in it."""
-    name, _, place = item.partition(":")
-    source = Path(name)
+    name, _, place = (item, "", "") if Path(item).exists() else item.rpartition(":")
+    source = Path(name or item)
     target = place.strip("/") or source.resolve().name
     if not source.is_dir():
         return [(target, source)]
     files = sorted(path for path in source.rglob("*") if path.is_file())
+    if not files:
+        raise UsageError(f"--add {source}: the folder holds no files")
     return [(f"{target}/{path.relative_to(source).as_posix()}", path) for path in files]
 
 

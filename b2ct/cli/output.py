@@ -59,7 +59,7 @@ def _plain(text: str) -> str:
 
 
 def _dump(document: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(document, default=_jsonable, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(document, default=_jsonable, indent=2) + "\n")
 
 
 def _jsonable(value: object) -> object:

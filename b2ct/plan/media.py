@@ -44,7 +44,7 @@ class MediaOptions:
     extra_arguments: tuple[str, ...] = ()
     """Kernel arguments to add to our entries."""
     removed_arguments: tuple[str, ...] = ()
-    """Kernel arguments, or their names, to leave out of our entries."""
+    """Kernel arguments, or their names, of the stock entry to leave out of ours."""
     updates: bool = False
     """An updates image is put on the media."""
     kickstart_in_initrd: bool = False
@@ -56,7 +56,7 @@ class BootEntry:
     """An entry of ours in the boot menu that starts an installation."""
 
     id: str
-    """``b2ct-hv01``."""
+    """``b2ct-host-hv01``: never the id of the entry for the local disk, whatever a host is called."""
     host: str
     """Name of the host, or ``ask``."""
     title: str
@@ -106,7 +106,7 @@ def make_media_plan(site: Site, facts: IsoFacts, options: MediaOptions) -> Media
         volume_id=options.volume_id or facts.volume_id,
         stock_volume_id=facts.volume_id,
         entries=tuple(_entry(site, host, options) for host in hosts),
-        default_id=f"b2ct-{options.default}" if options.default else LOCAL_DISK,
+        default_id=entry_id(options.default) if options.default else LOCAL_DISK,
         timeout_s=options.timeout_s,
         serial=_serial(site.console),
         removed_arguments=options.removed_arguments,
@@ -121,6 +121,11 @@ def media_hosts(site: Site) -> tuple[Host, ...]:
     named = tuple(host for host in site.hosts if host.name != ASK)
     ask = next((host for host in site.hosts if host.name == ASK), Host(name=ASK))
     return (*named, ask)
+
+
+def entry_id(host: str) -> str:
+    """Return the id of a host's entry in the boot menus."""
+    return f"b2ct-host-{host}"
 
 
 def kickstart_path(host: str) -> str:
@@ -170,7 +175,7 @@ def _entry(site: Site, host: Host, options: MediaOptions) -> BootEntry:
     if console:
         arguments += ["console=tty0", f"console={console}"]
     return BootEntry(
-        id=f"b2ct-{host.name}",
+        id=entry_id(host.name),
         host=host.name,
         title=_title(host),
         kickstart=kickstart_path(host.name),

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import yaml
+from pydantic import ValidationError
 
-from b2ct.errors import IsoError
+from b2ct.errors import IsoError, UsageError
 from b2ct.plan.iso_facts import MenuSyntax
 from b2ct.plan.media import KICKSTART_IMAGE, LOCAL_DISK, UPDATES_IMAGE
 from b2ct.plan.menus import parse_menu
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from b2ct.plan.media import BootEntry, MediaPlan
     from b2ct.plan.menus import MenuEntry
 
-SPECIAL = re.compile(r"rescue|check|nomodeset|xdriver|inst\.text|memtest|askmethod")
-"""Words in the kernel arguments of stock entries that do not start a plain installation."""
+SPECIAL = re.compile(
+    r"(inst\.|rd\.live\.)?(rescue|check|mediacheck|nomodeset|xdriver|text|askmethod|fips)(=.*)?|.*memtest.*"
+)
+"""Kernels and kernel arguments of stock entries that do not start a plain installation."""
 
 
 class BootLayout(SiteModel):
@@ -68,8 +71,16 @@ class MenuEdit:
 
 
 def load_boot_layout(assets: Assets, generation: int) -> BootLayout:
-    """Return the boot layout of an EL generation, 6 to 10."""
-    return BootLayout.model_validate(yaml.safe_load(assets.read_text(f"iso/layouts/el{generation}.yaml")))
+    """Return the boot layout of an EL generation, 6 to 10.
+
+    Raises:
+        UsageError: a site's own copy of the file is wrong.
+    """
+    name = f"iso/layouts/el{generation}.yaml"
+    try:
+        return BootLayout.model_validate(yaml.safe_load(assets.read_text(name)))
+    except (ValidationError, yaml.YAMLError) as error:
+        raise UsageError(f"{name}: {error}", hint="b2ct eject --list shows the data files as shipped") from error
 
 
 def make_menu_edit(file: MenuFile, plan: MediaPlan, layout: BootLayout) -> MenuEdit:
@@ -101,7 +112,7 @@ def _install_entry(file: MenuFile) -> MenuEntry | None:
     for entry in parse_menu(file).entries:
         words = (entry.kernel, *entry.arguments)
         ours = any("/b2ct/" in word for word in words)
-        if entry.kernel_command and entry.initrds and not ours and not any(SPECIAL.search(word) for word in words):
+        if entry.kernel_command and entry.initrds and not ours and not any(SPECIAL.fullmatch(word) for word in words):
             return entry
     return None
 
@@ -116,16 +127,17 @@ def _item(file: MenuFile, stock: MenuEntry, entry: BootEntry, plan: MediaPlan, l
     arguments = [
         word.replace(f"LABEL={escape_label(plan.stock_volume_id)}", f"LABEL={label}") for word in stock.arguments
     ]
-    names = {word.split("=", 1)[0] for word in arguments}
+    removed = set(plan.removed_arguments)
+    arguments = [word for word in arguments if not {word, word.split("=", 1)[0]} & removed]
+    names = removed | {word.split("=", 1)[0] for word in arguments}
     wanted = [*layout.arguments, *(layout.dvd_arguments if plan.is_dvd else ())]
-    arguments += [word.format(label=label) for word in wanted if word.split("=", 1)[0] not in names]
+    arguments += [word.replace("{label}", label) for word in wanted if word.split("=", 1)[0] not in names]
     in_initrd = plan.kickstart_in_initrd and file.syntax is not MenuSyntax.GRUB_LEGACY
     source = "file:" if in_initrd else f"hd:LABEL={label}:"
     arguments.append(f"{layout.kickstart_argument}={source}/{entry.kickstart}")
     if plan.updates:
         arguments.append(f"{layout.updates_argument}=hd:LABEL={label}:/{UPDATES_IMAGE}")
     arguments += entry.arguments
-    removed = set(plan.removed_arguments)
     return MenuItem(
         id=entry.id,
         title=entry.title,
@@ -133,5 +145,5 @@ def _item(file: MenuFile, stock: MenuEntry, entry: BootEntry, plan: MediaPlan, l
         kernel=stock.kernel,
         initrd_command=stock.initrd_command,
         initrds=(*stock.initrds, *([f"/{KICKSTART_IMAGE}"] if in_initrd else [])),
-        arguments=tuple(word for word in arguments if not {word, word.split("=", 1)[0]} & removed),
+        arguments=tuple(arguments),
     )

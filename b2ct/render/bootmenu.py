@@ -10,13 +10,13 @@ from b2ct.plan.artifact import Artifact
 from b2ct.plan.iso_facts import MenuHome, MenuSyntax
 from b2ct.plan.media import LOCAL_DISK_PROGRAM
 from b2ct.plan.menu_entries import escape_label, load_boot_layout, make_menu_edit
-from b2ct.render.environment import make_environment
+from b2ct.render.environment import make_environment, template_errors
 
 if TYPE_CHECKING:
     from b2ct.assets import Assets
     from b2ct.plan.iso_facts import MenuFile
     from b2ct.plan.media import MediaPlan
-from b2ct.plan.menu_entries import MenuEdit
+    from b2ct.plan.menu_entries import MenuEdit
 
 BEGIN = "# b2ct: begin (these lines are made from the site file)"
 END = "# b2ct: end"
@@ -70,10 +70,10 @@ def render_bootmenu(file: MenuFile, edit: MenuEdit, assets: Assets) -> bytes:
     first = FIRST_ENTRY[file.syntax].search(text)
     if first is None:
         raise IsoError(f"{file.path} in the {file.home} has no entries")
-    environment = make_environment(assets)
-    entries = environment.get_template(f"iso/menus/{file.syntax}.j2").render(
-        edit=edit, local_disk_program=LOCAL_DISK_PROGRAM
-    )
+    name = f"iso/menus/{file.syntax}.j2"
+    with template_errors(name):
+        template = make_environment(assets).get_template(name)
+        entries = template.render(edit=edit, local_disk_program=LOCAL_DISK_PROGRAM)
     settings = _settings(file.syntax, edit)
     if file.syntax is MenuSyntax.ISOLINUX and not _HAS_MENU.search(text):
         settings.append(f"default {edit.default_id}")

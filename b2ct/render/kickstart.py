@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from b2ct.errors import B2ctError
 from b2ct.plan.artifact import Artifact
 from b2ct.plan.model import Card, CardFact, FromCard, Ipv4, Ipv4Method
-from b2ct.render.environment import make_environment
+from b2ct.render.environment import TemplateError, make_environment, template_errors
 from b2ct.render.quoting import Quoted, commas, sh_words, verbatim, word
 
 if TYPE_CHECKING:
@@ -19,12 +18,11 @@ if TYPE_CHECKING:
     from b2ct.assets import Assets
     from b2ct.plan.model import HostPlan, Plan
 
+HOST_TEMPLATE = "kickstart/host.ks.j2"
+"""The template of all kickstarts."""
+
 PRE_LIBRARIES = "kickstart/snippets/pre/"
 """The shell libraries that every %pre starts with."""
-
-
-class TemplateError(B2ctError):
-    """A kickstart template lets a value through unquoted, or makes sections that nobody wrote."""
 
 
 def render_kickstarts(plan: Plan, assets: Assets) -> tuple[Artifact, ...]:
@@ -52,7 +50,8 @@ def _make_template(assets: Assets) -> Template:
         "card_devices": card_devices,
         "bond_options": bond_options,
     }
-    return environment.get_template("kickstart/host.ks.j2")
+    with template_errors(HOST_TEMPLATE):
+        return environment.get_template(HOST_TEMPLATE)
 
 
 def _refuse_unquoted(value: object) -> object:
@@ -62,7 +61,8 @@ def _refuse_unquoted(value: object) -> object:
 
 
 def _render(template: Template, plan: Plan, host: HostPlan, libraries: list[str]) -> bytes:
-    text = template.render(plan=plan, host=host, pre_libraries=libraries)
+    with template_errors(HOST_TEMPLATE):
+        text = template.render(plan=plan, host=host, pre_libraries=libraries)
     _check_sections(text, host.kickstart)
     return text.encode()
 

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 MAX_HOSTNAME = 64
 """Longest host name with domain that Linux takes (HOST_NAME_MAX)."""
 
+SYSTEM_USERS = frozenset(
+    {"root", "bin", "daemon", "adm", "lp", "sync", "shutdown", "halt", "mail", "operator", "games", "ftp", "nobody"}
+    | {"dbus", "polkitd", "tss", "systemd-network", "systemd-resolve", "sshd", "chrony", "ntp", "mysql", "squid"}
+    | {"qemu", "libvirt", "oneadmin", "apache", "rocci"}
+)
+"""Accounts that the distribution's or OpenNebula's packages make."""
+
 
 def check_site(site: Site) -> tuple[Finding, ...]:
     """Return everything that is wrong with a site whose single values are all well-formed."""
@@ -49,8 +56,9 @@ def _check_media(site: Site) -> Iterator[Finding]:
     if media.distro is Distro.CENTOS_STREAM:
         message = "OpenNebula does not list CentOS Stream as a platform for front-ends or nodes"
         yield Finding(("media", "distro"), message, "AlmaLinux or RHEL are listed", Severity.WARNING)
-    if site.opennebula.edition is Edition.ENTERPRISE and site.opennebula.token is None:
-        yield Finding(("opennebula", "edition"), "the enterprise edition needs a token", "opennebula.token: file:...")
+    if site.opennebula.edition is Edition.ENTERPRISE and site.sources.opennebula is None:
+        message = "the packages of the enterprise edition come from a mirror of yours"
+        yield Finding(("opennebula", "edition"), message, "sources.opennebula: http://...")
 
 
 def _check_hosts(site: Site) -> Iterator[Finding]:
@@ -77,8 +85,9 @@ def _check_accounts(site: Site) -> Iterator[Finding]:
     """Somebody can log in, and the root policy has what it needs."""
     yield from find_duplicates("the user", ((("users", i, "name"), u.name) for i, u in enumerate(site.users)))
     for i, user in enumerate(site.users):
-        if user.name == "root":
-            yield Finding(("users", i, "name"), "root is not a user of this list", "see the key root")
+        if user.name in SYSTEM_USERS:
+            hint = "see the key root" if user.name == "root" else "choose another name"
+            yield Finding(("users", i, "name"), f"{user.name} is an account of the system", hint)
         if not user.ssh_keys and user.password is None:
             yield Finding(("users", i), f"{user.name} has neither ssh_keys nor password", "nobody could log in as them")
     root = site.root
@@ -93,7 +102,7 @@ def _check_accounts(site: Site) -> Iterator[Finding]:
 
 @cache
 def _time_zones() -> frozenset[str]:
-    return frozenset(zoneinfo.available_timezones())
+    return frozenset(zoneinfo.available_timezones() - {"localtime", "posixrules", "Factory"})
 
 
 def _check_time(site: Site) -> Iterator[Finding]:

@@ -67,7 +67,7 @@ def check_networks(site: Site) -> Iterator[Finding]:
     yield from find_duplicates("the address", _addresses(site))
     yield from _check_ranges(site)
     for i, host in enumerate(site.hosts):
-        yield from _check_cards(("hosts", i), host)
+        yield from _check_cards(("hosts", i), host, site.networks)
         yield from _check_links(("hosts", i), site, host)
 
 
@@ -121,7 +121,7 @@ def _check_ranges(site: Site) -> Iterator[Finding]:
                 yield Finding(at, f"{address} is inside the range {first} to {last} of the virtual machines")
 
 
-def _check_cards(loc: Loc, host: Host) -> Iterator[Finding]:
+def _check_cards(loc: Loc, host: Host, networks: dict[str, Network]) -> Iterator[Finding]:
     """Cards can be told apart; bonds are made of cards that exist and are free."""
     keys = [nic.key for nic in host.nics]
     for n, nic in enumerate(host.nics):
@@ -129,7 +129,13 @@ def _check_cards(loc: Loc, host: Host) -> Iterator[Finding]:
             yield Finding((*loc, "nics", n), "a card needs its mac or its name")
     names = [((*loc, "nics", n), nic.key or None) for n, nic in enumerate(host.nics)]
     names += [((*loc, "bonds", n, "name"), bond.name) for n, bond in enumerate(host.bonds)]
+    names += [(("networks", name, "bridge"), bridge_name(name, network)) for name, network in networks.items()]
     yield from find_duplicates("the device", names)
+    if not host.links and len(free_ports(host)) > 1:
+        ports = ", ".join(free_ports(host))
+        yield Finding(
+            loc, "it is not said which card carries the management network", f"links, with on: one of {ports}"
+        )
     used = Counter(key for bond in host.bonds for key in bond.nics)
     for n, bond in enumerate(host.bonds):
         if not bond.nics:

@@ -25,6 +25,15 @@ SPOOL = "/var/spool/squid"
 SPOOL_SHARE = 0.7
 """The most that the cache may take of its file system (squid-cache.org's advice for cache_dir)."""
 
+LEAST_BOOT = 512 * 1024**2
+"""The least /boot: three kernels with their initial RAM disks."""
+
+LEAST_ROOT = 8 * 1024**3
+"""The least /: the packages of a front-end, and room to update them."""
+
+ON_ROOT = frozenset(["/bin", "/dev", "/etc", "/lib", "/lib64", "/mnt", "/proc", "/root", "/run", "/sbin", "/sys"])
+"""Folders that Anaconda wants on the volume of ``/``, or that are no volumes at all."""
+
 
 def needed_size(layout: Layout) -> int:
     """Return the least size of the disk that holds a layout, in bytes (LVM's own need rounded up to 8 MiB a volume)."""
@@ -66,6 +75,8 @@ def _check_disks(loc: Loc, host: Host) -> Iterator[Finding]:
 
 
 def _check_layout(loc: Loc, layout: Layout) -> Iterator[Finding]:
+    if layout.boot < LEAST_BOOT:
+        yield Finding((*loc, "boot"), f"/boot needs {_gib(LEAST_BOOT)}")
     volumes = [((*loc, "volumes", n), volume) for n, volume in enumerate(layout.volumes)]
     yield from find_duplicates("the volume", (((*at, "name"), volume.name) for at, volume in volumes))
     yield from find_duplicates("the mount point", (((*at, "mount"), volume.mount) for at, volume in volumes))
@@ -79,6 +90,10 @@ def _check_layout(loc: Loc, layout: Layout) -> Iterator[Finding]:
             yield Finding((*at, "mount"), f"{mount} cannot be on LVM", "the key boot gives the size of /boot")
         elif mount is not None and mount != "/" and ("//" in mount or mount.endswith("/") or "/." in mount):
             yield Finding((*at, "mount"), f"{mount} is not a plain path")
+        elif mount in ON_ROOT:
+            yield Finding((*at, "mount"), f"{mount} has to be on the volume of /", "the installer refuses it elsewhere")
+        elif mount == "/" and volume.size < LEAST_ROOT:
+            yield Finding((*at, "size"), f"/ needs {_gib(LEAST_ROOT)}")
         if (mount is None) != is_swap(volume):
             yield Finding(at, "a volume has a mount point, unless it is swap", "give mount, or fs: swap")
 

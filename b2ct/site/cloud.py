@@ -12,6 +12,13 @@ DiracSiteName = Annotated[
     str, pattern(r"^[A-Za-z0-9-]+\.[A-Za-z0-9-]+\.[a-z]{2,3}$", 64, "a DIRAC site name such as LCG.Torino.it")
 ]
 
+DipsUrl = Annotated[
+    str,
+    pattern(
+        r"^dips?://[A-Za-z0-9.-]+:[0-9]+/[A-Za-z0-9/_-]+$", 300, "a DIRAC service URL, dips://host:port/System/Service"
+    ),
+]
+
 
 class Limits(SiteModel):
     """The most that a community may use at once; left out means no limit."""
@@ -61,7 +68,7 @@ class DiracScheduler(SiteModel):
     """The scheduler's kind."""
     version: Literal["8", "9"] = "8"
     """Major version of the central services."""
-    configuration_servers: Annotated[tuple[str, ...], Field(min_length=1)]
+    configuration_servers: Annotated[tuple[DipsUrl, ...], Field(min_length=1)]
     """URLs of the Configuration Service, ``dips://host:9135/Configuration/Server``."""
     site_name: DiracSiteName
     """The site's name in DIRAC, ``LCG.Torino.it``."""

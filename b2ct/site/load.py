@@ -145,12 +145,20 @@ def _known_keys() -> tuple[str, ...]:
     return tuple(sorted(below(SiteModel)))
 
 
+@cache
+def _secret_keys() -> frozenset[str]:
+    """Return the keys whose values refer to secrets: what stands there wrongly may be one, and is never shown."""
+    parts = Site.model_json_schema()["$defs"].values()
+    keys = (item for part in parts for item in part.get("properties", {}).items())
+    return frozenset(key for key, value in keys if "vault:" in str(value))
+
+
 def _explain(file: str, document: Document, data: Any, details: ErrorDetails) -> Problem:  # noqa: ANN401 - as above
     """Return a pydantic error in the words of the site file."""
     loc, value = _in_data(data, details["loc"])
     message, hint = details["msg"], ""
     context = details.get("ctx", {})
-    secret = False
+    shown = isinstance(value, str) and loc[-1:] and loc[-1] not in _secret_keys() and "@" not in value
     match details["type"]:
         case "extra_forbidden":
             key = str(details["loc"][-1])
@@ -161,9 +169,8 @@ def _explain(file: str, document: Document, data: Any, details: ErrorDetails) ->
             message = "is missing"
         case "string_pattern_mismatch":
             meaning = MEANINGS[context["pattern"]]
-            secret = meaning == SECRET_MEANING
             message = f"has to be {meaning}"
-            hint = "a secret itself never stands in the site file" if secret else ""
+            hint = "a secret itself never stands in the site file" if meaning == SECRET_MEANING else ""
         case "enum" | "literal_error" | "union_tag_invalid":
             message = f"has to be {context.get('expected') or context.get('expected_tags')}"
         case "model_type" | "model_attributes_type" | "dict_type":
@@ -174,6 +181,6 @@ def _explain(file: str, document: Document, data: Any, details: ErrorDetails) ->
             message = str(context["error"])
         case _:
             message = message[0].lower() + message[1:]
-    if isinstance(value, str) and not secret and details["type"] != "extra_forbidden":
+    if shown and details["type"] not in {"extra_forbidden", "value_error"}:
         message = f"{value!r} {message}" if message.startswith("has ") else f"{message}, not {value!r}"
     return Problem(file, document.line(loc), _dotted(loc), message, hint)

@@ -22,6 +22,7 @@ from b2ct.site.types import (
     HostOrAddress,
     KernelArgument,
     Name,
+    ReleaseNumber,
     SecretRef,
     SiteModel,
     Size,
@@ -51,7 +52,8 @@ class Media(SiteModel):
     arch: Arch = Arch.X86_64
     """Architecture."""
     iso: UrlOrPath | None = None
-    """The stock ISO: a path that starts at the site file's folder, or a URL. ``--stock`` takes its place."""
+    """The stock ISO, a path that starts at the site file's folder; a URL says where to download it by hand.
+    ``--stock`` takes its place."""
     checksum: Checksum | None = None
     """Checksum of the stock ISO; it is verified before use."""
 
@@ -71,10 +73,10 @@ class Edition(StrEnum):
 class OpenNebula(SiteModel):
     """Which OpenNebula the hosts get."""
 
-    version: VersionNumber
+    version: ReleaseNumber
     """Major and minor, ``7.2``."""
     edition: Edition = Edition.COMMUNITY
-    """Edition; ``enterprise`` needs ``token``."""
+    """Edition; the packages of ``enterprise`` come from a mirror of yours, ``sources.opennebula``."""
     token: SecretRef | None = None
     """Customer token of the enterprise repositories."""
 
@@ -178,7 +180,7 @@ class Squid(SiteModel):
     """Cache on disk."""
     clients: tuple[IPv4Network, ...] = ()
     """Networks that may use it; left out: the site's own networks."""
-    destinations: tuple[DomainName, ...] = (
+    destinations: Annotated[tuple[DomainName, ...], Field(min_length=1)] = (
         "cvmfs-stratum-one.cc.kek.jp",
         "cvmfs-stratum-one.cern.ch",
         "cernvmfs.gridpp.rl.ac.uk",

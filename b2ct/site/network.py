@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from b2ct.site.types import DeviceName, DomainName, Mac, Mtu, SiteModel, VlanId
+from b2ct.site.types import CardKey, DeviceName, DomainName, Mac, Mtu, SiteModel, VlanId
 
 
 class AddressRange(SiteModel):
@@ -72,7 +72,7 @@ class Bond(SiteModel):
 
     name: DeviceName
     """Device name, ``bond0``."""
-    nics: tuple[str, ...]
+    nics: tuple[CardKey, ...]
     """The cards: each by its ``name``, or by its ``mac`` where it has no name."""
     mode: BondMode = BondMode.ACTIVE_BACKUP
     """Bonding mode; ``802.3ad`` needs LACP on the switch."""
@@ -85,7 +85,7 @@ class Link(SiteModel):
 
     network: str
     """Name of the network."""
-    on: str | None = None
+    on: CardKey | None = None
     """The bond or card that carries it; may be left out when the host has just one."""
     tagged: bool | None = None
     """Whether this host tags the network's VLAN; left out: it does when the network has one."""

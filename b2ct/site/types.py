@@ -126,6 +126,9 @@ Mac = Annotated[
 ]
 """An Ethernet address, ``52:54:00:12:34:56``."""
 
+CardKey = Annotated[str, AfterValidator(lambda key: key.lower() if key.count(":") == 5 else key)]
+"""The word by which a card is meant: its ``name``, or its ``mac`` in capitals or not."""
+
 UserName = Annotated[str, pattern(r"^[a-z_][a-z0-9_-]*$", 32, "a login name: lower-case letters, digits, _ -")]
 """A login name (shadow-utils' default rule)."""
 
@@ -134,6 +137,11 @@ AbsolutePath = Annotated[str, pattern(r"^/[A-Za-z0-9_./:@+-]*$", 255, "an absolu
 
 Text = Annotated[str, pattern(r"^[^\x00-\x1f\x7f\u0080-\u009f\u2028\u2029]+$", 200, "one line of text")]
 """One line of text without control characters."""
+
+ReleaseNumber = Annotated[
+    str, pattern(r"^[0-9]+\.[0-9]+(\.[0-9]+)?$", 20, "a version with major and minor number such as 7.2")
+]
+"""A version of OpenNebula, ``7.2``."""
 
 VersionNumber = Annotated[str, pattern(r"^[0-9]+(\.[0-9]+)*$", 20, "a version number such as 9 or 9.6")]
 """A version, ``9`` or ``9.6``."""
@@ -163,7 +171,9 @@ Url = Annotated[
 """An http, https or ftp URL without user or password."""
 
 UrlOrPath = Annotated[
-    str, pattern(r"^[A-Za-z0-9._~:/?@!&()*+,;=%$-][A-Za-z0-9._~:/?@!&()*+,;=%$ -]*$", 400, "a URL or a path")
+    str,
+    pattern(r"^[A-Za-z0-9._~:/?@!&()*+,;=%$-][A-Za-z0-9._~:/?@!&()*+,;=%$ -]*$", 400, "a URL or a path"),
+    AfterValidator(_no_userinfo),
 ]
 """A URL, or a path that starts at the site file's folder."""
 

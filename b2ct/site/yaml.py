@@ -110,6 +110,11 @@ def read_yaml(text: str, file: str) -> Document:
         return Document(None, {}, (Problem(file, line, "", f"not valid YAML: {message}"),))
     except yaml.YAMLError as error:
         return Document(None, {}, (Problem(file, 1, "", f"not valid YAML: {' '.join(str(error).split())}"),))
+    except RecursionError:
+        return Document(None, {}, (Problem(file, 1, "", "the values are nested too deep"),))
     walk = _Walk(file)
-    data = walk.convert(node, ()) if node else None
+    try:
+        data = walk.convert(node, ()) if node else None
+    except RecursionError:
+        return Document(None, {}, (Problem(file, 1, "", "the values are nested too deep"),))
     return Document(data, walk.lines, tuple(walk.problems))

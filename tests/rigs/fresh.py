@@ -39,6 +39,9 @@ _PASSED_ON = re.compile(
 _DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 _LINKS = {"ptmx": "pts/ptmx", "fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
 
+_ENTER = 'pivot_root . mnt && umount -l /mnt && cd / && exec "$@"'
+"""Makes the current folder the root: in a mere chroot, tests could not make namespaces of their own."""
+
 
 def find_mirror(sources: Iterable[str], suite: str) -> str:
     """The first URI that serves ``suite`` in apt sources, given as the texts of .list and .sources files.
@@ -121,7 +124,8 @@ def _make_system(tree: Path) -> None:
 
 
 def _mount_system(tree: Path) -> None:
-    """Give the system its kernel file systems, its own devices, and pip's local folders read-only."""
+    """Make the system a mount of its own, with kernel file systems, its own devices, pip's local folders read-only."""
+    run_tool(["mount", "--bind", tree, tree])
     for kind, place in (("proc", "proc"), ("sysfs", "sys"), ("tmpfs", "dev")):
         run_tool(["mount", "-t", kind, kind, tree / place])
     for name, (major, minor) in _DEVICES.items():
@@ -148,8 +152,9 @@ def _run_inside(tree: Path, command: str) -> int:
         "LANG": "C.UTF-8",
     }
     words = [f"{name}={value}" for name, value in {**variables, **_passed_on()}.items()]
-    argv = ["chroot", str(tree), "/usr/bin/env", "-i", *words, "/bin/sh", "-c", f"cd {_CLONE} && {command}"]
-    return subprocess.run(argv, stdin=subprocess.DEVNULL, check=False).returncode
+    argv = ["/usr/bin/env", "-i", *words, "/bin/sh", "-c", f"cd {_CLONE} && {command}"]
+    enter = ["sh", "-c", _ENTER, "sh", *argv]
+    return subprocess.run(enter, cwd=tree, stdin=subprocess.DEVNULL, check=False).returncode
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -34,7 +34,7 @@ def test_a_file_is_not_replaced_unasked(tmp_path: Path) -> None:
 
 def test_nothing_is_left_behind_when_a_file_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").mkdir()
-    with pytest.raises(OutputError, match="directory"):
+    with pytest.raises(OutputError, match="not a regular file"):
         write_file(tmp_path / "file", b"x", force=True)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -52,6 +52,12 @@ def test_a_tree_is_replaced_only_by_force_and_wholly(tmp_path: Path) -> None:
         write_tree(out, TREE)
     write_tree(out, TREE[:1], force=True)
     assert [path.name for path in (out / "b2ct").iterdir()] == ["a.ks"]
+
+
+def test_a_tree_takes_no_files_place(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("x")
+    with pytest.raises(OutputError, match="not a folder"):
+        write_tree(tmp_path / "out", TREE, force=True)
 
 
 def test_a_tree_never_replaces_files_of_other_kinds(tmp_path: Path) -> None:

@@ -46,6 +46,12 @@ def test_a_hash_that_the_hosts_do_not_know_is_refused() -> None:
         hash_password("$1$salt$hash", "admin", site())
 
 
+@pytest.mark.parametrize("password", ["with\0NUL", "x" * 5000])
+def test_a_password_that_cannot_be_hashed_is_refused(password: str) -> None:
+    with pytest.raises(UsageError, match="NUL or is too long"):
+        hash_password(password, "admin", site())
+
+
 def test_secrets_come_from_files_and_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "pw").write_text("from file\n")
     monkeypatch.setenv("B2CT_TEST", "from env")
@@ -63,6 +69,11 @@ def test_secrets_come_from_an_ansible_vault(tmp_path: Path, monkeypatch: pytest.
     assert load_secret("vault:vault.yml#admin", tmp_path) == "from vault"
     with pytest.raises(UsageError, match="no text under the key other"):
         load_secret("vault:vault.yml#other", tmp_path)
+    (tmp_path / "vault.yml").write_bytes(VaultLib([("default", secret)]).encrypt(b"admin: [S3CRET", secret))
+    with pytest.raises(UsageError, match="not YAML") as caught:
+        load_secret("vault:vault.yml#admin", tmp_path)
+    assert "S3CRET" not in str(caught.value)
+    assert caught.value.__suppress_context__
     (tmp_path / "password").write_text("wrong")
     with pytest.raises(UsageError, match="cannot be decrypted"):
         load_secret("vault:vault.yml#admin", tmp_path)

@@ -34,9 +34,9 @@ def site(path: str = "language", value: object = "en_US.UTF-8") -> Site:
 def test_every_host_and_the_interactive_entry_are_offered_and_the_default_erases_nothing() -> None:
     plan = make_media_plan(Site.model_validate(SITE), FACTS, MediaOptions())
     assert [(entry.id, entry.kickstart) for entry in plan.entries] == [
-        ("b2ct-cn01", "b2ct/cn01.ks"),
-        ("b2ct-hv01", "b2ct/hv01.ks"),
-        ("b2ct-ask", "b2ct/ask.ks"),
+        ("b2ct-host-cn01", "b2ct/cn01.ks"),
+        ("b2ct-host-hv01", "b2ct/hv01.ks"),
+        ("b2ct-host-ask", "b2ct/ask.ks"),
     ]
     assert plan.default_id == LOCAL_DISK
 
@@ -66,7 +66,7 @@ def test_kernel_arguments_come_from_site_host_and_command_line_and_the_serial_co
 
 def test_an_unattended_host_is_the_default() -> None:
     plan = make_media_plan(site(), FACTS, MediaOptions(default="hv01", timeout_s=5))
-    assert (plan.default_id, plan.timeout_s) == ("b2ct-hv01", 5)
+    assert (plan.default_id, plan.timeout_s) == ("b2ct-host-hv01", 5)
 
 
 @pytest.mark.parametrize(

@@ -11,16 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from b2ct.assets import Assets
-from b2ct.errors import IsoError
+from b2ct.errors import B2ctError, IsoError
 from b2ct.plan.iso_facts import MenuFile, MenuHome, MenuSyntax
 from b2ct.plan.media import MediaOptions, make_media_plan
+from b2ct.plan.menu_entries import load_boot_layout
 from b2ct.plan.menus import parse_menu
 from b2ct.render.bootmenu import render_bootmenus
 from b2ct.render.quoting import QuotingError
+from b2ct.site.model import Site
 from tests.rigs.menus import KINDS, make_test_site, render_site_menus, stock_facts, stock_menus
 from tests.rigs.stock_release import StockKind, make_release
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from b2ct.plan.artifact import Artifact
 
 
@@ -104,7 +108,9 @@ def test_kickstarts_can_come_from_a_second_initrd(kind: StockKind) -> None:
 
 
 def test_arguments_can_be_added_and_removed() -> None:
-    options = MediaOptions(extra_arguments=("mpath=1",), removed_arguments=("quiet", "inst.stage2"), updates=True)
+    options = MediaOptions(
+        extra_arguments=("mpath=1", "inst.stage2=http://x/"), removed_arguments=("quiet", "inst.stage2"), updates=True
+    )
     for file in rendered(StockKind.EL9_BOOT, options):
         entry = next(entry for entry in parse_menu(file).entries if "hv01" in entry.title)
         label = make_release(StockKind.EL9_BOOT).volume_id
@@ -112,7 +118,59 @@ def test_arguments_can_be_added_and_removed() -> None:
             f"inst.ks=hd:LABEL={label}:/b2ct/hv01.ks",
             f"inst.updates=hd:LABEL={label}:/images/updates.img",
             "mpath=1",
+            "inst.stage2=http://x/",
         )
+
+
+def test_no_host_takes_the_place_of_the_local_disk() -> None:
+    for kind in KINDS:
+        release = make_release(kind)
+        data = make_test_site(release).model_dump(mode="json", exclude_none=True)
+        data["hosts"][0]["name"] = "local"
+        for file in render_site_menus(Site.model_validate(data), release):
+            menu = parse_menu(file)
+            if file.syntax is MenuSyntax.GRUB_LEGACY:
+                assert menu.timeout_s is None
+            else:
+                assert menu.default is not None
+                assert menu.default.title == "Boot from the local disk"
+
+
+def test_a_label_with_a_word_of_special_entries_hides_no_entry() -> None:
+    text = (
+        b"default vesamenu.c32\nlabel linux\n kernel vmlinuz\n"
+        b" append initrd=initrd.img inst.stage2=hd:LABEL=healthcheck-rescue quiet\n"
+    )
+    menu = MenuFile(MenuHome.TREE, "isolinux/isolinux.cfg", MenuSyntax.ISOLINUX, text)
+    (done,) = rendered(StockKind.EL9_BOOT, menus=(menu,))
+    assert len(parse_menu(done).entries) == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{% if %}", "grub2.j2:1"),
+        ("one\n{{ nothing }}", "'nothing' is undefined"),
+        (b"\xff".decode("latin-1"), "UTF-8"),
+    ],
+)
+def test_a_template_of_the_site_that_is_wrong_is_named(tmp_path: Path, text: str, words: str) -> None:
+    own = tmp_path / "iso" / "menus" / "grub2.j2"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(text.encode("latin-1"))
+    release = make_release(StockKind.EL10_DVD)
+    menus = stock_menus(release)
+    plan = make_media_plan(make_test_site(release), stock_facts(release, menus), MediaOptions())
+    with pytest.raises(B2ctError, match=words):
+        render_bootmenus(menus, plan, Assets(tmp_path))
+
+
+def test_a_boot_layout_of_the_site_that_is_wrong_is_named(tmp_path: Path) -> None:
+    own = tmp_path / "iso" / "layouts" / "el9.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("kickstart_argument: [1\n")
+    with pytest.raises(B2ctError, match=r"el9\.yaml"):
+        load_boot_layout(Assets(tmp_path), 9)
 
 
 def test_a_menu_without_an_installation_is_refused() -> None:

@@ -15,7 +15,8 @@ from pydantic import BaseModel
 from b2ct.assets import Assets
 from b2ct.errors import B2ctError
 from b2ct.render import kickstart
-from b2ct.render.kickstart import TemplateError, render_kickstarts
+from b2ct.render.environment import TemplateError
+from b2ct.render.kickstart import render_kickstarts
 from b2ct.render.quoting import QuotingError
 from b2ct.site.load import load_site
 from tests.rigs.kickstarts import CASES, GOLDEN, load_case, load_facts, parse, plan_of, render_texts, scripts

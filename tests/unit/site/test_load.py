@@ -107,6 +107,31 @@ def test_plain_words_mean_what_they_show(plain: str) -> None:
     assert read_yaml(f"a: {plain}", "f").data == {"a": plain}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"central: {{kind: diracx, url: 'http://x', site_name: LCG.A.it, token: '{'S3CRET' * 60}'}}",
+        "sources: {proxy: 'http://bob:S3CRET@proxy:3128'}",
+        "sources: {proxy: 'http://bob:S3CRET@pro xy'}",
+        "media: {distro: almalinux, version: 9, iso: 'https://bob:S3CRET@host/x.iso'}",
+        "opennebula: {version: '7.2', token: 'S3CRET'}",
+    ],
+)
+def test_a_value_that_may_be_a_secret_is_never_shown(text: str) -> None:
+    assert not any("S3CRET" in line for line in problems(text))
+    assert any(not line.endswith("is missing") for line in problems(text))
+
+
+def test_values_nested_without_end_are_refused() -> None:
+    assert problems("a: " + "[" * 5000 + "]" * 5000) == ["s.yaml:1: the values are nested too deep"]
+
+
+def test_a_card_is_meant_by_its_mac_in_capitals_too() -> None:
+    data = changed("hosts.0.nics", [{"mac": "AA:54:00:00:01:01"}])
+    data["hosts"][0]["links"][0]["on"] = "AA:54:00:00:01:01"
+    assert problems(json.dumps(data)) == []
+
+
 def test_a_file_that_cannot_be_read_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
         load_site(tmp_path / "none.yaml")
