@@ -68,8 +68,17 @@ def _check_output(stock: Path, out: Path, *, force: bool) -> None:
         raise OutputError(f"{out} is the stock ISO itself", hint="choose another name for the output")
     if out.is_dir():
         raise OutputError(f"{out} is a directory", hint="name the file to write")
+    _check_regular(out)
     if out.exists() and not force:
         raise OutputError(f"{out} exists already", hint="remove it, or use --force to replace it")
+
+
+def _check_regular(out: Path) -> None:
+    """Raise OutputError for a device, a FIFO or a socket: renaming would put a file in its place."""
+    if out.exists() and not out.is_file():
+        raise OutputError(
+            f"{out} is not a regular file", hint="an ISO is written to a device with dd: see docs/how-to/usb-key.md"
+        )
 
 
 def _stream(  # noqa: PLR0913 - one call, all named
@@ -123,6 +132,7 @@ def _check_space(fd: int, out: Path, size: int) -> None:
 
 def _rename(temporary: Path, out: Path, *, force: bool) -> None:
     if force:
+        _check_regular(out)
         temporary.replace(out)
         return
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -125,6 +126,34 @@ def test_an_added_file_that_shrinks_meanwhile(stock: Path, tmp_path: Path) -> No
     with pytest.raises(IsoError, match="became shorter"):
         write_iso(stock, tmp_path / "out.iso", IsoEdit(files=(AddedFile("big", big),)), progress=shrink)
     assert names(tmp_path) == ["big"]
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("through_link", [False, True])
+def test_a_device_is_never_replaced_by_a_file(stock: Path, tmp_path: Path, *, force: bool, through_link: bool) -> None:
+    special = tmp_path / "special"
+    os.mkfifo(special)  # stands for a device, which only root can make
+    out = special
+    if through_link:
+        out = tmp_path / "out.iso"
+        out.symlink_to(special)
+    with pytest.raises(OutputError, match="not a regular file") as caught:
+        write_iso(stock, out, EDIT, force=force)
+    assert "dd" in (caught.value.hint or "")
+    assert special.is_fifo()
+    assert out.is_symlink() == through_link
+
+
+def test_a_device_that_appears_meanwhile_is_kept(stock: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.iso"
+
+    def appear(_done: int, _total: int) -> None:
+        if not out.exists():
+            os.mkfifo(out)
+
+    with pytest.raises(OutputError, match="not a regular file"):
+        write_iso(stock, out, EDIT, force=True, progress=appear)
+    assert out.is_fifo()
 
 
 _BUILD = """
