@@ -11,8 +11,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from b2ct.apply.iso.source import round_up
-from b2ct.errors import B2ctError, OutputError
+from b2ct.apply.iso.source import direct_flag, round_up
+from b2ct.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,7 +101,7 @@ class Pipeline:
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except (B2ctError, OSError, MemoryError, ValueError) as error:
+        except BaseException as error:  # noqa: BLE001 - run() raises it again; lost, the other threads wait for ever
             with self._lock:
                 self._failure = self._failure or error
             self._halt()
@@ -153,15 +153,18 @@ class Pipeline:
                     self._direct = _set_direct(self._out, on=False)
                     continue
                 raise OutputError(f"{self._path}: cannot write: {error.strerror}") from error
-        if not self._direct:
+        if not self._direct and hasattr(os, "posix_fadvise"):  # macOS has none
             os.posix_fadvise(self._out, piece.offset, length, os.POSIX_FADV_DONTNEED)
 
 
 def _set_direct(fd: int, *, on: bool) -> bool:
     """Switch O_DIRECT on or off for an open file; returns whether it is on."""
+    direct = direct_flag()
+    if not direct:
+        return False
     flags = fcntl.fcntl(fd, fcntl.F_GETFL)
     try:
-        fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_DIRECT if on else flags & ~os.O_DIRECT)
+        fcntl.fcntl(fd, fcntl.F_SETFL, flags | direct if on else flags & ~direct)
     except OSError:
         return False
     return on

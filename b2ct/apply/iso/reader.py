@@ -6,6 +6,7 @@ import bisect
 import os
 from typing import TYPE_CHECKING, Self
 
+from b2ct.apply.iso.source import direct_flag
 from b2ct.errors import IsoError
 
 if TYPE_CHECKING:
@@ -103,6 +104,6 @@ def _open_direct(path: Path) -> int:
     """Open past the page cache, or plainly where the file system refuses."""
     flags = os.O_RDONLY | os.O_CLOEXEC
     try:
-        return os.open(path, flags | os.O_DIRECT)
+        return os.open(path, flags | direct_flag())
     except OSError:
         return os.open(path, flags)

@@ -69,6 +69,12 @@ class FileSource:
         return b"".join(pieces)
 
 
+def direct_flag() -> int:
+    """Return open(2)'s O_DIRECT, 0 where the system has none (macOS)."""
+    flag: int = getattr(os, "O_DIRECT", 0)
+    return flag
+
+
 def round_up(value: int, unit: int) -> int:
     """Return the smallest multiple of ``unit`` that is not below ``value``."""
     return -(-value // unit) * unit

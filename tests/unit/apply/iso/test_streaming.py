@@ -116,3 +116,43 @@ def test_an_exception_of_the_caller_stops_everything(stock: Path, out: tuple[int
     with OverlayReader(overlay, "test") as reader, pytest.raises(KeyboardInterrupt):
         Pipeline(reader, out[0], out[1], MediaSum(overlay.volume_size)).run(interrupt)
     assert threading.active_count() == before
+
+
+class _UnexpectedError(Exception):
+    """Of no kind that the pipeline knows."""
+
+
+@pytest.mark.parametrize("work", ["_read", "_write", "_checksum"])
+def test_any_exception_of_a_thread_reaches_the_caller(
+    stock: Path, out: tuple[int, Path], monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    def fail(_: Pipeline) -> None:
+        raise _UnexpectedError
+
+    monkeypatch.setattr(Pipeline, work, fail)
+    overlay, _ = make(stock)
+    with OverlayReader(overlay, "test") as reader:
+        running = Pipeline(reader, out[0], out[1], MediaSum(overlay.volume_size))
+        caught: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                running.run(None)
+            except _UnexpectedError as error:
+                caught.append(error)
+
+        caller = threading.Thread(target=run, daemon=True)
+        caller.start()
+        caller.join(timeout=60)
+        assert not caller.is_alive()
+    assert len(caught) == 1
+
+
+def test_a_system_without_direct_io(stock: Path, out: tuple[int, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on macOS."""
+    monkeypatch.delattr(os, "O_DIRECT")
+    monkeypatch.delattr(os, "posix_fadvise")
+    overlay, whole = make(stock)
+    with OverlayReader(overlay, "test", direct=True) as reader:
+        Pipeline(reader, out[0], out[1], None).run(None)
+    assert out[1].read_bytes() == whole
