@@ -100,11 +100,14 @@ class _Maker:
             )
         return str(port)
 
-    def _choose_gateway_link(self) -> Link | None:
-        """Return the link with the default route: management's, or the first with an address and a gateway."""
+    def _choose_gateway_link(self) -> Link:
+        """Return the link with the default route: the first that has an address and a gateway, or management's.
+
+        Management's may get a gateway where the site file has none: typed at install time, or from DHCP.
+        """
         with_gateway = [link for link in self.links if self._network(link).gateway]
         addressed = [link for link in with_gateway if link is self.links[0] or link.address]
-        return next(iter(addressed), None)
+        return next(iter(addressed), self.links[0])
 
     def _is_used_by_installer(self, link: Link) -> bool:
         return link in {self.links[0], self.gateway_link}
@@ -116,7 +119,7 @@ class _Maker:
         if link.address is None and not first:
             return Ipv4(Ipv4Method.NONE)
         route = link is self.gateway_link
-        uplink = self._network(self.gateway_link) if self.gateway_link else network
+        uplink = self._network(self.gateway_link)
         base = Ipv4(
             method=Ipv4Method.ASKED,
             prefix=network.cidr.prefixlen,

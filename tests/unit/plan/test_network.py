@@ -167,3 +167,13 @@ def test_uuids_are_the_same_each_time_and_differ_between_devices() -> None:
 def test_a_link_over_nothing_is_refused() -> None:
     with pytest.raises(UsageError, match="the link to service runs over no card"):
         plan({"nics": [{"mac": A}], "links": [{"network": "service", "on": "bond7"}]})
+
+
+def test_without_any_gateway_the_one_that_is_typed_or_comes_by_dhcp_is_the_way_out() -> None:
+    networks = {"service": {"cidr": "10.10.0.0/24"}, "private": NETWORKS["private"]}
+    links: list[dict[str, str]] = [{"network": "private", "address": "192.168.100.9"}, {"network": "service"}]
+    for address in ({}, {"address": "dhcp"}, {"address": "10.10.0.21"}):
+        made = plan({"nics": [{"mac": A}], "links": [links[0], {**links[1], **address}]}, networks)
+        routes = {profile.name: profile.ipv4.default_route for profile in made.profiles if profile.ipv4}
+        assert routes == {"br-service": True, "br-private": False}
+        assert [link.ipv4.default_route for link in made.install_links] == [True]
