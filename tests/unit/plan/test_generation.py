@@ -5,7 +5,7 @@ import pytest
 from b2ct.assets import Assets
 from b2ct.errors import UsageError
 from b2ct.plan.generation import load_generation
-from b2ct.site.versions import DISTRO_GENERATIONS, OPENNEBULA_GENERATIONS
+from b2ct.site.versions import DISTRO_GENERATIONS, OPENNEBULA_GENERATIONS, opennebula_generations
 
 GENERATIONS = (6, 7, 8, 9, 10)
 
@@ -18,17 +18,27 @@ def test_every_distribution_of_the_site_file_is_there(el: int) -> None:
     assert set(generation.distributions) == {distro for distro, els in DISTRO_GENERATIONS.items() if el in els}
 
 
-@pytest.mark.parametrize(("first", "last", "generations"), OPENNEBULA_GENERATIONS)
-def test_every_opennebula_of_the_site_file_has_packages(
-    first: tuple[int, int], last: tuple[int, int], generations: tuple[int, ...]
-) -> None:
-    for el in generations:
-        ranges = [
-            (tuple(map(int, item.first.split("."))), tuple(map(int, item.last.split("."))))
-            for item in load_generation(Assets(), el).opennebula
-        ]
-        for version in (first, last):
-            assert any(low <= version <= high for low, high in ranges), f"EL{el}: {version}"
+MINORS = [(major, minor) for major in range(4, 9) for minor in range(0, 20, 2)]
+"""More OpenNebula versions than there are; odd minor versions are tests of the next."""
+
+
+@pytest.mark.parametrize("el", GENERATIONS)
+def test_an_opennebula_has_one_row_of_packages_where_the_site_file_may_say_it_and_no_other_row(el: int) -> None:
+    rows = load_generation(Assets(), el).opennebula
+    allowed = {version for version in MINORS if el in opennebula_generations("{}.{}".format(*version))}
+    assert {first for first, _, els in OPENNEBULA_GENERATIONS if el in els} <= allowed
+    found = [
+        version
+        for row in rows
+        for version in MINORS
+        if tuple(map(int, row.first.split("."))) <= version <= tuple(map(int, row.last.split(".")))
+    ]
+    assert sorted(found) == sorted(allowed)
+
+
+def test_opennebula_6_0_and_6_2_are_in_centoss_folder() -> None:
+    folders = {row.first: row.folder for row in load_generation(Assets(), 8).opennebula}
+    assert (folders["6.0"], folders["6.4"]) == ("CentOS/8/{arch}", "")
 
 
 @pytest.mark.parametrize("el", GENERATIONS)
