@@ -185,7 +185,7 @@ def _stick_arguments(image: Path, order: str) -> list[str]:
 
 def _disk_arguments(image: Path) -> list[str]:
     drive = f"if=none,id=d1,format=raw,snapshot=on,file={image}"
-    return ["-drive", drive, "-device", "ide-hd,drive=d1,bootindex=1"]
+    return ["-drive", drive, "-device", "ide-hd,bus=ide.1,drive=d1,bootindex=1"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
