@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from b2ct.assets import Assets
     from b2ct.plan.iso_facts import IsoFacts
     from b2ct.site.model import Site
+
+
+_EPOCH_DIGITS = 10
+"""Digits of a time before the year 2287."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +119,24 @@ def build_iso(
         implant_media_check=request.media_check,
         files=_added_files(request, {artifact.path for artifact in kickstarts}),
     )
-    written = write_iso(stock, request.out, edit, force=request.force, progress=write_progress)
+    written = write_iso(
+        stock, request.out, edit, force=request.force, progress=write_progress, timestamp=read_source_date()
+    )
     return BuildReport(iso, plan, written, tuple(sorted(facts.password_hashes)))
+
+
+def read_source_date() -> int | None:
+    """Return SOURCE_DATE_EPOCH, seconds since 1970 (reproducible-builds.org/specs/source-date-epoch); None without it.
+
+    Raises:
+        UsageError: it is no such number.
+    """
+    text = os.environ.get("SOURCE_DATE_EPOCH")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) <= _EPOCH_DIGITS):
+        raise UsageError(f"SOURCE_DATE_EPOCH={text}: not a number of seconds since 1970", hint="correct or unset it")
+    return int(text)
 
 
 def find_stock(site: Site, folder: Path, given: Path | None) -> Path:
