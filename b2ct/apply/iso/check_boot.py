@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _BLOCKS = SECTOR // BLOCK
 _BOOT_INFO = 8
 _BOOT_INFO_END = 64
+_LARGEST_BIOS_IMAGE = 64 * 1024**2
 _GRUB2_INFO = 2548
 _HYBRID_POINTER = 432
 _ESP_TYPE = bytes.fromhex("28732ac11ff8d211ba4b00a0c93ec93b")
@@ -61,7 +62,7 @@ def _check_boot_info(subject: Subject) -> Verdict:
         problems.append(f"says that the image is at sector {image}, but it is at {bios.sector}")
     if length != size:
         problems.append(f"says that the image has {length} bytes, but it has {size}")
-    elif bios.sector * SECTOR + length <= source.size:
+    elif length <= _LARGEST_BIOS_IMAGE and bios.sector * SECTOR + length <= source.size:
         data = source.read(bios.sector * SECTOR, length)[_BOOT_INFO_END:]
         data += bytes(-len(data) % 4)
         total = sum(int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data), 4)) & 0xFFFFFFFF

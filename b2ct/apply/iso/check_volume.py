@@ -12,9 +12,6 @@ from b2ct.apply.iso.source import SECTOR, round_up
 from b2ct.errors import IsoError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from b2ct.apply.iso.records import Record
     from b2ct.apply.iso.tree import Entry, Extent, Tree
 
 _JOLIET_UNITS = 64
@@ -38,24 +35,6 @@ def _check_descriptors(subject: Subject) -> Verdict:
     return judge(problems, f"sets at {sectors}; {layout.volume_size} sectors in {source.size} bytes")
 
 
-def _directories(tree: Tree) -> Iterator[tuple[Extent, Extent, list[Record]]]:
-    """Yield (directory, parent, records) of a whole tree."""
-    root = tree.root.extents[0]
-    waiting = [(root, root)]
-    seen = {root.sector}
-    while waiting:
-        here, parent = waiting.pop()
-        records = tree.read_records(here)
-        yield here, parent, records
-        for record in records:
-            if record.is_directory and not record.is_dot:
-                child = tree.extent_of(record)
-                if child.sector in seen:
-                    raise IsoError(f"{tree.label}: the directory at sector {child.sector} is found twice")
-                seen.add(child.sector)
-                waiting.append((child, here))
-
-
 def _check_directories(subject: Subject) -> Verdict:
     """``.`` and ``..`` name a directory and its parent, records are in order, numbers the same in both byte orders.
 
@@ -64,11 +43,11 @@ def _check_directories(subject: Subject) -> Verdict:
     problems = []
     count = 0
     for tree in subject.layout.trees:
-        for here, parent, records in _directories(tree):
+        for here, parent, records in tree.directories():
             count += 1
-            dots = [tree.extent_of(record) for record in records[:2] if record.is_dot]
+            dots = [tree.extent_of(record) for record in records[:2]]
             parents = {parent, here} if tree.joliet else {parent}
-            if len(dots) < 2 or dots[0] != here or dots[1] not in parents:
+            if dots[0] != here or dots[1] not in parents:
                 problems.append(f"{tree.label}: wrong . or .. in the directory at sector {here.sector}")
             keys = [sort_key(record.identifier, joliet=tree.joliet) for record in records if not record.is_dot]
             if keys != sorted(keys):
@@ -104,7 +83,7 @@ def _check_path_tables(subject: Subject) -> Verdict:
     problems = []
     count = 0
     for tree in subject.layout.trees:
-        expected = {here.sector: parent.sector for here, parent, _ in _directories(tree)}
+        expected = {here.sector: parent.sector for here, parent, _ in tree.directories()}
         for descriptor in tree.descriptors:
             for extent, big_endian in descriptor.table_extents():
                 count += 1
@@ -164,7 +143,7 @@ def _is_plain(path: str) -> bool:
 
 def _check_pycdlib(subject: Subject) -> Verdict:
     """Another reader finds the same files."""
-    theirs = list_with_pycdlib(subject.path)
+    theirs = list_with_pycdlib(subject.path, subject.layout.trees)
     ours = {entry.path for entry in subject.layout.trees[0].walk() if not entry.is_directory}
     if not subject.layout.trees[0].rock_ridge:
         return Verdict(ok=len(theirs) == len(ours), detail=f"reads {len(theirs)} files, of which we see {len(ours)}")

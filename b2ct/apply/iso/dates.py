@@ -18,10 +18,11 @@ def parse_volume_date(field: bytes) -> datetime:
 
 
 def record_date(moment: datetime) -> bytes:
-    """Return the seven bytes of a directory record (ECMA-119 9.1.5)."""
+    """Return the seven bytes of a directory record (ECMA-119 9.1.5), which holds the years 1900 to 2155."""
     offset = moment.utcoffset() or timedelta()
     quarters = int(offset.total_seconds()) // 900
-    fields = (moment.year - 1900, moment.month, moment.day, moment.hour, moment.minute, moment.second)
+    year = min(max(moment.year, 1900), 2155) - 1900
+    fields = (year, moment.month, moment.day, moment.hour, moment.minute, moment.second)
     return bytes(fields) + struct.pack("b", quarters)
 
 

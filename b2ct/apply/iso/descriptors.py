@@ -19,6 +19,8 @@ FIRST_SET = 16
 """Sector of the first volume descriptor (ECMA-119 6.2.1)."""
 _SET_STEP = 16
 _LAST_SET = 160
+_LONGEST_PATH_TABLE = 16 * 1024**2
+"""Bytes; 65535 directories need less."""
 _JOLIET_ESCAPES = (b"%/@", b"%/C", b"%/E")
 _TYPE_BOOT, _TYPE_PRIMARY, _TYPE_SUPPLEMENTARY, _TYPE_END = 0, 1, 2, 255
 
@@ -138,6 +140,8 @@ def _read_set(source: Source, first: int, bases: tuple[int, ...]) -> DescriptorS
             if base is None:
                 return None
             trees.append(Descriptor(sector, raw, raw[0] == _TYPE_SUPPLEMENTARY, base))
+            if trees[-1].path_table_size > _LONGEST_PATH_TABLE:
+                raise IsoError(f"{source.name}: damaged: a path table of {trees[-1].path_table_size} bytes")
         elif raw[0] == _TYPE_SUPPLEMENTARY:
             raise IsoError(
                 f"{source.name}: an enhanced volume descriptor (ISO 9660:1999) at sector {sector}; "

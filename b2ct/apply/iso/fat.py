@@ -18,6 +18,10 @@ _ATTR_VOLUME, _ATTR_DIRECTORY, _ATTR_ARCHIVE, _ATTR_LONG = 0x08, 0x10, 0x20, 0x0
 _LONG_CHARS = 13
 _SHORT_ALLOWED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'()-@^_`{}~")
 _END_MARKS: dict[int, int] = {12: 0xFFF, 16: 0xFFFF, 32: 0x0FFFFFFF}
+_LONGEST_DIRECTORY = 65536 * _ENTRY
+_MOST_ENTRIES = 20_000
+_LONGEST_TABLE = 16 * 1024**2
+"""Bytes of a file allocation table; an EFI boot image needs far less."""
 _FAT12_CLUSTERS, _FAT16_CLUSTERS = 4085, 65525
 
 
@@ -67,6 +71,8 @@ class FatVolume:
         if total * self.sector > size or self.fats not in (1, 2) or self.clusters < 1:
             raise IsoError(f"{name}: its FAT file system claims {total * self.sector} bytes, but {size} are there")
         self.bits: int = 12 if self.clusters < _FAT12_CLUSTERS else 16 if self.clusters < _FAT16_CLUSTERS else 32
+        if self._fat_sectors * self.sector > _LONGEST_TABLE:
+            raise IsoError(f"{name}: its file allocation table is too long for an EFI boot image")
         if (self.clusters + 2) * self.bits > self._fat_sectors * self.sector * 8:
             raise IsoError(f"{name}: its file allocation table is too short for its {self.clusters} clusters")
         self._info_at = int.from_bytes(boot[48:50], "little") * self.sector if self.bits == 32 else 0
@@ -199,7 +205,10 @@ class FatVolume:
     def _runs(self, directory: FatEntry) -> list[tuple[int, int]]:
         if directory.cluster == 0:
             return [(self._root_at, self._root_entries * _ENTRY)]
-        return [(self._cluster_at(cluster), self.cluster_size) for cluster in self.chain(directory.cluster)]
+        chain = self.chain(directory.cluster)
+        if not chain or (len(chain) - 1) * self.cluster_size >= _LONGEST_DIRECTORY:
+            raise IsoError(f"{self.name}: a directory of its FAT file system is damaged: {directory.name}")
+        return [(self._cluster_at(cluster), self.cluster_size) for cluster in chain]
 
     def _slots(self, directory: FatEntry) -> Iterator[tuple[int, bytes]]:
         for start, length in self._runs(directory):
@@ -245,15 +254,19 @@ class FatVolume:
     def walk(self) -> Iterator[tuple[str, FatEntry]]:
         """Yield (path, entry) of everything in the file system."""
         waiting = [("", self.root)]
-        for _ in range(10_000):
-            if not waiting:
-                return
+        seen = {self.root.cluster}
+        count = 0
+        while waiting:
             prefix, directory = waiting.pop()
-            for entry in self.entries(directory):
+            entries = self.entries(directory)
+            count += len(entries)
+            for entry in entries:
                 yield prefix + entry.name, entry
                 if entry.is_directory:
+                    if entry.cluster in seen or count > _MOST_ENTRIES:
+                        raise IsoError(f"{self.name}: the directories of its FAT file system run in circles")
+                    seen.add(entry.cluster)
                     waiting.append((f"{prefix}{entry.name}/", entry))
-        raise IsoError(f"{self.name}: the directories of its FAT file system run in circles")
 
     def read_file(self, entry: FatEntry) -> bytes:
         """Return a file's whole content."""

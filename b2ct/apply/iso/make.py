@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -66,8 +67,11 @@ def make_overlay(stock: Path, source: Source, layout: IsoLayout, edit: IsoEdit, 
     if tail.end > cut and esp.home is EspHome.EMBEDDED:
         tail.reserve(_PADDING * SECTOR)
     growth = round_up(tail.end - cut, _GROWTH)
-    _patch_descriptors(layout, edit, patches, growth)
-    _patch_boot(source, layout, patches, cut, growth)
+    try:
+        _patch_descriptors(layout, edit, patches, growth)
+        _patch_boot(source, layout, patches, cut, growth)
+    except (struct.error, OverflowError) as error:
+        raise IsoError(f"{source.name}: damaged: a descriptor or partition reaches beyond what can be named") from error
     return MadeOverlay(_assemble(stock, source, layout, tail, patches, growth), tuple(written))
 
 

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from b2ct.apply.iso.fat import FatVolume
+from b2ct.errors import IsoError
 from b2ct.plan.iso_facts import MenuFile, MenuHome, MenuSyntax
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 _EFI_CONF = re.compile(r"efi/boot/boot[a-z0-9]*\.conf", re.IGNORECASE)
 _DIRECTORIES = ("isolinux", "EFI/BOOT", "boot/grub2")
 """Where boot loaders of EL6 to EL10 read their menus."""
+_LONGEST_MENU = 4 * 1024**2
 _GRUB2_NAMES = ("efi/boot/grub.cfg", "boot/grub2/grub.cfg", "efi/boot/grub2.cfg")
 
 
@@ -47,6 +49,7 @@ def read_tree_menus(tree: Tree) -> list[MenuFile]:
         entries = tree.entries_of(home) if home is not None and home.is_directory else ()
         for entry in sorted(entries, key=lambda entry: entry.path):
             if not entry.is_directory and menu_syntax(entry.path, b"") is not None:
+                _require_small(entry.path, entry.size)
                 found += _menu(MenuHome.TREE, entry.path, tree.read_file(entry))
     return found
 
@@ -57,8 +60,14 @@ def read_esp_menus(source: Source, esp: Esp) -> list[MenuFile]:
     found = []
     for path, entry in sorted(volume.walk(), key=lambda pair: pair[0]):
         if not entry.is_directory and menu_syntax(path, b"") is not None:
+            _require_small(path, entry.size)
             found += _menu(MenuHome.ESP, path, volume.read_file(entry))
     return found
+
+
+def _require_small(path: str, size: int) -> None:
+    if size > _LONGEST_MENU:
+        raise IsoError(f"{path}: {size} bytes, too many for a boot menu")
 
 
 def _menu(home: MenuHome, path: str, data: bytes) -> list[MenuFile]:

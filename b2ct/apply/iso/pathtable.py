@@ -28,7 +28,7 @@ def parse_path_table(data: bytes, *, big_endian: bool) -> list[PathEntry]:
     while offset + 8 <= len(data):
         length = data[offset]
         extent, parent = struct.unpack_from(f"{order}IH", data, offset + 2)
-        if length == 0 or parent > len(entries) + 1 or offset + 8 + length > len(data):
+        if length == 0 or not 1 <= parent <= max(len(entries), 1) or offset + 8 + length > len(data):
             raise IsoError(f"damaged path table at byte {offset}")
         entries.append(PathEntry(data[offset + 8 : offset + 8 + length], extent, parent))
         offset += 8 + length + length % 2

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _REPOSITORIES = ("repodata/repomd.xml", "BaseOS/repodata/repomd.xml", "Server/repodata/repomd.xml")
 _GENERATIONS = range(6, 11)
 _TEXT_LIMIT = 1024 * 1024
+_DISCINFO_LIMIT = 1024
 
 _IN_MENU = re.compile(
     r"\b(CentOS Stream|CentOS Linux|CentOS|AlmaLinux|Rocky Linux|Red Hat Enterprise Linux) (\d+(?:\.\d+)*)"
@@ -52,7 +53,7 @@ def probe_iso(path: Path) -> IsoFacts:
         if layout.esp is None:
             raise IsoError(f"{path}: no EFI boot image in a known place; {describe_boot(layout)}")
         find_cut(source, layout, layout.esp)
-        verify_with_pycdlib(path)
+        verify_with_pycdlib(path, layout.trees)
         tree = layout.trees[0]
         menus = (*read_tree_menus(tree), *read_esp_menus(source, layout.esp))
         release = read_release(tree, menus)
@@ -95,7 +96,7 @@ def _read_text(tree: Tree, name: str) -> str:
 
 def _read_discinfo(text: str) -> Release:
     """Parse .discinfo: a time stamp, ``product version`` or the version alone, the architecture, one a line."""
-    lines = [line.strip() for line in text.splitlines()]
+    lines = [line.strip() for line in text[:_DISCINFO_LIMIT].splitlines()]
     if len(lines) < 3:
         return Release()
     match = re.fullmatch(r"(?:(.*\D)\s+)?(\d+(?:\.\d+)*)", lines[1])
@@ -148,6 +149,6 @@ def _generation(path: Path, release: Release, layout: IsoLayout) -> int:
             f"(volume id {layout.volume_id!r})",
             hint="give a boot, netinstall, minimal or DVD ISO of EL6 to EL10",
         )
-    if not major.isdecimal() or int(major) not in _GENERATIONS:
+    if major not in {str(generation) for generation in _GENERATIONS}:
         raise IsoError(f"{path}: {release.product} {release.version} is none of EL6 to EL10")
     return int(major)

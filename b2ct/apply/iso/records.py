@@ -91,7 +91,7 @@ class Record:
 
 
 def split_records(data: bytes, where: str) -> list[Record]:
-    """Return the records of a directory's bytes; raises IsoError on one that overruns its sector."""
+    """Return the records of a directory's bytes; raises IsoError on one that overruns its sector or the data."""
     records = []
     offset = 0
     while offset < len(data):
@@ -100,7 +100,8 @@ def split_records(data: bytes, where: str) -> list[Record]:
             offset = (offset // SECTOR + 1) * SECTOR
             continue
         end = offset + length
-        if length < _FIXED + 1 or (end - 1) // SECTOR != offset // SECTOR or _FIXED + data[offset + 32] > length:
+        overruns = end > len(data) or (end - 1) // SECTOR != offset // SECTOR
+        if overruns or length < _FIXED + 1 or _FIXED + data[offset + 32] > length:
             raise IsoError(f"{where}: damaged directory record at byte {offset}")
         records.append(Record(data[offset:end]))
         offset = end

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from b2ct.apply.iso.descriptors import Descriptor, DescriptorSet
     from b2ct.apply.iso.source import Source
 
+_LONGEST_DIRECTORY = 64 * 1024**2
+_LONGEST_CONTINUATION = 64 * 1024
+"""Bytes; far more than real images have, and little enough to be read when a damaged number says so."""
+_SP_LENGTH = 7
+_PX_LENGTHS = (36, 44)
+
 
 @dataclass(frozen=True, slots=True)
 class Extent:
@@ -61,37 +67,68 @@ class Tree:
 
     def _read_style(self) -> tuple[RockRidge | None, int]:
         """Return how Rock Ridge is written here, from the root's own record (SUSP 5.3), and the bytes to skip."""
-        dot = split_records(self.source.read(self.root.extents[0].sector * SECTOR, SECTOR), self.label)[0]
+        dot = self.read_records(Extent(self.root.extents[0].sector, SECTOR))[0]
         area = dot.system_use
-        if self.joliet or area[:2] != b"SP" or area[4:6] != b"\xbe\xef":
+        if self.joliet or area[:2] != b"SP" or area[4:6] != b"\xbe\xef" or len(area) < _SP_LENGTH:
             return None, 0
         entries = dict(susp_entries(area, self._read_continuation))
         if b"PX" not in entries:
             return None, 0
-        return RockRidge(with_rr=b"RR" in entries, px_length=len(entries[b"PX"]) + 4), area[6]
+        px_length = len(entries[b"PX"]) + 4
+        if px_length not in _PX_LENGTHS:
+            raise IsoError(f"{self.source.name}: damaged Rock Ridge in the root of the {self.label}")
+        return RockRidge(with_rr=b"RR" in entries, px_length=px_length), area[6]
 
     def _read_continuation(self, sector: int, offset: int, length: int) -> bytes:
+        if length > _LONGEST_CONTINUATION:
+            raise IsoError(f"{self.label}: damaged Rock Ridge: {length} bytes at sector {sector + self.base}")
         return self.source.read((sector + self.base) * SECTOR + offset, length)
 
     def read_records(self, directory: Extent, where: str = "") -> list[Record]:
-        """Return a directory's records; raises IsoError when they are damaged."""
-        return split_records(self.source.read(directory.sector * SECTOR, directory.size), where or self.label)
+        """Return a directory's records, those of itself and of its parent first; raises IsoError when damaged."""
+        where = where or self.label
+        if directory.size > _LONGEST_DIRECTORY:
+            raise IsoError(f"{where}: damaged: a directory of {directory.size} bytes at sector {directory.sector}")
+        records = split_records(self.source.read(directory.sector * SECTOR, directory.size), where)
+        if [record.identifier for record in records[:2]] != [b"\0", b"\1"]:
+            raise IsoError(f"{where}: damaged: the directory at sector {directory.sector} has no . and ..")
+        return records
+
+    def directories(self) -> Iterator[tuple[Extent, Extent, list[Record]]]:
+        """Yield (directory, parent, records) of the whole tree; raises IsoError on one that runs in circles."""
+        root = self.root.extents[0]
+        waiting = [(root, root)]
+        seen = {root.sector}
+        while waiting:
+            here, parent = waiting.pop()
+            records = self.read_records(here)
+            yield here, parent, records
+            for record in records:
+                if record.is_directory and not record.is_dot:
+                    child = self.extent_of(record)
+                    if child.sector in seen:
+                        raise IsoError(f"{self.label}: the directory at sector {child.sector} is found twice")
+                    seen.add(child.sector)
+                    waiting.append((child, here))
 
     def extent_of(self, record: Record) -> Extent:
         """Return where the data of a record lie on the image."""
         return Extent(record.extent + self.base, record.size)
 
     def name_of(self, record: Record) -> str:
-        """Return the name that a user sees: Rock Ridge, Joliet, or the identifier without its version."""
+        """Return the name that a user sees: Rock Ridge, Joliet, or the identifier without its version.
+
+        What is no text is escaped, so that every name can be printed.
+        """
         if self.joliet:
-            return _strip_version(record.identifier.decode("utf-16-be", "surrogatepass"))
+            return _strip_version(record.identifier.decode("utf-16-be", "backslashreplace"))
         if self.rock_ridge is not None:
             area = record.system_use[self._skip :]
             name = b"".join(
-                p[1:] for s, p in susp_entries(area, self._read_continuation) if s == b"NM" and not p[0] & 6
+                p[1:] for s, p in susp_entries(area, self._read_continuation) if s == b"NM" and p and not p[0] & 6
             )
             if name:
-                return name.decode("utf-8", "surrogateescape")
+                return name.decode("utf-8", "backslashreplace")
         return _strip_version(record.identifier.decode("ascii", "replace")).rstrip(".")
 
     def mode_of(self, record: Record) -> int | None:

@@ -93,3 +93,9 @@ def test_continuations_are_followed_and_circles_end() -> None:
     areas = {7: b"NM\x06\x01\x00b"}
     area = b"NM\x06\x01\x01a" + b"CE\x1c\x01" + (7).to_bytes(4, "little") + bytes(20)
     assert [payload for _, payload in susp_entries(area, lambda sector, *_: areas[sector])] == [b"\1a", b"\0b"]
+
+
+@pytest.mark.parametrize("length", [34, 40, 60])
+def test_a_record_cut_off_by_the_end_of_the_data_is_refused(length: int) -> None:
+    with pytest.raises(IsoError, match="damaged directory record at byte 0"):
+        split_records(bytes([length]) + bytes(10), "here")
