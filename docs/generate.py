@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 
 from b2ct.site.model import Site
 
+MIB, GIB = 1024**2, 1024**3
 REFERENCE = Path(__file__).parent / "reference"
 
 
@@ -17,7 +19,7 @@ def render_cli() -> str:
     """Return the page of the command line, as Typer describes it."""
     command = [sys.executable, "-m", "typer", "b2ct.cli.main", "utils", "docs", "--name", "b2ct"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parent.parent)  # noqa: S603
-    text = re.sub(r"\n{3,}", "\n\n", done.stdout.strip())
+    text = html.unescape(re.sub(r"\n{3,}", "\n\n", done.stdout.strip()))
     codes = "0 done, 1 failed, 2 usage, 3 the site file is wrong, 4 something remote refused, 130 interrupted"
     return f"{text}\n\n## Exit codes\n\n{codes}.\n"
 
@@ -93,6 +95,8 @@ def _default(value: dict[str, Any]) -> str:
         return ""
     if isinstance(default, dict):
         return "see there"
+    if isinstance(default, int) and default >= MIB and default % MIB == 0:
+        return f"`{default // GIB}GiB`" if default % GIB == 0 else f"`{default // MIB}MiB`"
     if isinstance(default, list):
         return ", ".join(f"`{item}`" for item in default)
     return f"`{default}`"

@@ -28,7 +28,7 @@ SiteArgument = Annotated[Path, typer.Argument(metavar="SITE", help="The site fil
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of words.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
 StockOption = Annotated[
-    Path | None, typer.Option("--stock", metavar="ISO", help="Stock install ISO [default: media.iso of the site file].")
+    Path | None, typer.Option("--stock", metavar="ISO", help="Stock install ISO (default: media.iso of the site file).")
 ]
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
+from pydantic import FilePath, TypeAdapter, ValidationError
 
 from b2ct.apply.files import write_file
 from b2ct.assets import Assets
@@ -16,7 +18,8 @@ from b2ct.cli.output import print_json, print_problems, stderr
 from b2ct.errors import OutputError, Severity, SiteFileError, UsageError
 from b2ct.render.starter import Answers, render_starter
 from b2ct.site.load import read_site, read_site_text
-from b2ct.site.model import Site
+from b2ct.site.model import Site, TimeZone
+from b2ct.site.types import MEANINGS, DomainName, HostName, SshKey
 
 DEFAULT = Answers(site="", domain="")
 
@@ -44,11 +47,13 @@ def init(  # noqa: PLR0913 - each is a flag that takes the place of a question
     if site.exists() and not force:
         raise OutputError(f"{site} exists already", hint="--force replaces it")
     if sys.stdin.isatty() and not (name and domain):
-        name = name or typer.prompt("Short name of the site", err=True)
-        domain = domain or typer.prompt("DNS domain of the hosts", err=True)
-        cidr = typer.prompt("Service network", default=cidr, err=True)
-        gateway = gateway or typer.prompt("Its gateway (empty: none)", default="", show_default=False, err=True)
-        zone = typer.prompt("Time zone", default=zone, err=True)
+        name = name or _ask("Short name of the site", "", HostName)
+        domain = domain or _ask("DNS domain of the hosts", "", DomainName)
+        cidr = _ask("Service network", cidr, IPv4Network)
+        gateway = gateway or _ask("Its gateway", "none", IPv4Address | Literal["none"]).removesuffix("none")
+        dns = dns or _ask("Name servers, blanks between", "none", Any).replace("none", "").split()
+        ssh_key = ssh_key or _ask_key()
+        zone = _ask("Time zone", zone, TimeZone)
     if not (name and domain):
         raise UsageError("a new site file needs --name and --domain", hint="on a terminal they are asked")
     key = _read_key(ssh_key) if ssh_key else ""
@@ -77,11 +82,41 @@ def init(  # noqa: PLR0913 - each is a flag that takes the place of a question
         stderr().print(f"{site} is written. Next: edit it, then [bold]b2ct check {site}[/]")
 
 
+def _ask(question: str, default: str, kind: Any) -> str:  # noqa: ANN401 - any type that pydantic knows
+    """Ask on the terminal until the answer is of its kind."""
+    while True:
+        answer = str(typer.prompt(question, default=default or None, err=True))
+        try:
+            TypeAdapter(kind).validate_python(answer)
+        except ValidationError as error:
+            details = error.errors(include_url=False)[0]
+            meaning = MEANINGS.get(details.get("ctx", {}).get("pattern", ""))
+            stderr().print(
+                f"{answer!r} has to be {meaning}" if meaning else f"{answer!r}: {details['msg']}", markup=False
+            )
+        else:
+            return answer
+
+
+def _ask_key() -> Path | None:
+    """Ask for the file with the public SSH key; without one, the site file names a password to fill in."""
+    usual = Path("~/.ssh/id_ed25519.pub").expanduser()
+    answer = _ask(
+        "File with your public SSH key", str(usual) if usual.is_file() else "none", Literal["none"] | FilePath
+    )
+    return None if answer == "none" else Path(answer)
+
+
 def _read_key(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip()
+        key = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--ssh-key {path}: cannot be read") from error
+    try:
+        return TypeAdapter(SshKey).validate_python(key)
+    except ValidationError as error:
+        hint = "the file that ends in .pub holds the public key"
+        raise UsageError(f"--ssh-key {path} is not a public SSH key", hint=hint) from error
 
 
 @app.command()

@@ -16,7 +16,7 @@ __all__ = ["app", "describe_commands", "main", "media_commands"]
 
 def main(arguments: list[str] | None = None) -> int:
     """Run b2ct and return its exit code; ``arguments`` are those of the process when None."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     as_json = "--json" in arguments
     try:
         return _run(arguments)

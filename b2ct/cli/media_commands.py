@@ -49,16 +49,19 @@ def build(  # noqa: PLR0913 - the options that users of mkksiso know
     site: SiteArgument = Path("site.yaml"),
     *,
     stock: StockOption = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The ISO to write [default: b2ct-SITE.iso].")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The ISO to write (default: b2ct-SITE.iso).")] = None,
     default: Annotated[
         str | None,
         typer.Option(metavar="HOST", help="Install this host unattended after the time-out, ERASING its disk."),
     ] = None,
     timeout: Annotated[int, typer.Option(min=1, max=3600, help="Seconds until the default entry starts.")] = 60,
-    volid: Annotated[str | None, typer.Option(help="Volume id of the ISO [default: that of the stock ISO].")] = None,
+    volid: Annotated[str | None, typer.Option(help="Volume id of the ISO (default: that of the stock ISO).")] = None,
     add: Annotated[
         list[str] | None,
-        typer.Option(metavar="FILE[:PATH]", help="Add a file or folder to the media, at PATH or in the root."),
+        typer.Option(
+            metavar="FILE[:PATH]",
+            help="Add a file or folder to the media, at PATH or in the root, in place of a file of that name.",
+        ),
     ] = None,
     cmdline: Annotated[str, typer.Option(help="Kernel arguments to add to the entries.")] = "",
     rm_args: Annotated[str, typer.Option(help="Kernel arguments (or names) of the stock entry to leave out.")] = "",

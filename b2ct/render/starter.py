@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 
 from jinja2 import Environment, StrictUndefined
 
@@ -31,7 +32,7 @@ networks:
 {% if gateway %}
     gateway: {{ gateway }}
 {% else %}
-    # gateway: 10.10.0.1
+    # gateway: {{ example_gateway }}
 {% endif %}
     dns: [{{ dns | join(", ") }}]
   # private:                         # virtual machines among themselves
@@ -44,7 +45,7 @@ hosts:
     role: frontend                   # frontend: OpenNebula's control node; node: a hypervisor
     services: [squid]                # squid: the CVMFS proxy; rocci: the OCCI endpoint
     # nics: [{mac: "52:54:00:12:34:56"}]
-    # links: [{network: service, address: 10.10.0.11}]
+    # links: [{network: service, address: {{ example_host }}}]
     # disks: [{serial: S3Z8NB0K}]    # or wwn, path, size, smallest: true; everything on it is erased
   - name: {{ node }}
     role: node
@@ -69,6 +70,9 @@ time:
 """
 
 
+DEFAULT_CIDR = "10.10.0.0/24"
+
+
 @dataclass(frozen=True, slots=True)
 class Answers:
     """What a new site file is made from. Texts are written as they are: the result has to be checked."""
@@ -79,7 +83,7 @@ class Answers:
     version: str = "9"
     iso: str = ""
     opennebula: str = "7.2"
-    cidr: str = "10.10.0.0/24"
+    cidr: str = DEFAULT_CIDR
     gateway: str = ""
     dns: tuple[str, ...] = ()
     frontend: str = "cn01"
@@ -92,4 +96,10 @@ class Answers:
 def render_starter(answers: Answers) -> str:
     """Return the text of a new site file."""
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)  # noqa: S701 - YAML
-    return environment.from_string(TEMPLATE).render(**{name: getattr(answers, name) for name in answers.__slots__})
+    values = {name: getattr(answers, name) for name in answers.__slots__}
+    try:
+        network = IPv4Network(answers.cidr)
+    except ValueError:  # the check of the result says so
+        network = IPv4Network(DEFAULT_CIDR)
+    first = network.network_address + 1
+    return environment.from_string(TEMPLATE).render(**values, example_gateway=first, example_host=first + 10)

@@ -93,6 +93,8 @@ def _unusable(address: IPv4Address, network: Network) -> str:
 
 def _check_network(name: str, network: Network) -> Iterator[Finding]:
     loc: Loc = ("networks", name)
+    if network.cidr.prefixlen > 30:
+        yield Finding((*loc, "cidr"), f"{network.cidr} has no room for hosts", "is the prefix missing? such as /24")
     bridge = bridge_name(name, network)
     if len(bridge) > IFNAMSIZ:
         message = f"the bridge's name {bridge} is longer than {IFNAMSIZ} characters"
@@ -127,6 +129,8 @@ def _check_cards(loc: Loc, host: Host, networks: dict[str, Network]) -> Iterator
     for n, nic in enumerate(host.nics):
         if not nic.key:
             yield Finding((*loc, "nics", n), "a card needs its mac or its name")
+        if nic.mac and (int(nic.mac[:2], 16) & 1 or nic.mac == "00:00:00:00:00:00"):
+            yield Finding((*loc, "nics", n, "mac"), f"{nic.mac} is not the address of a card")
     names = [((*loc, "nics", n), nic.key or None) for n, nic in enumerate(host.nics)]
     names += [((*loc, "bonds", n, "name"), bond.name) for n, bond in enumerate(host.bonds)]
     names += [(("networks", name, "bridge"), bridge_name(name, network)) for name, network in networks.items()]

@@ -20,8 +20,14 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 
-PLACEHOLDERS = {"site": "site", "domain": "example.org"}
-"""What stands for a missing or refused name, so that the rest of the file can be checked all the same."""
+PLACEHOLDERS: dict[str, Any] = {
+    "site": "site",
+    "domain": "example.org",
+    "media": {"distro": "almalinux", "version": "9"},
+    "opennebula": {"version": "7.2"},
+    "networks": {"service": {"cidr": "192.0.2.0/24"}},
+}
+"""What stands for a missing or refused value, so that the rest of the file can be checked all the same."""
 
 
 def load_site(path: Path) -> Site:
@@ -61,11 +67,11 @@ def read_site_text(text: str, file: str) -> tuple[Site | None, tuple[Problem, ..
         return None, document.problems or (Problem(file, 1, "", "the file is empty", "b2ct init writes one"),)
     if not isinstance(document.data, dict):
         return None, (Problem(file, 1, "", "the file has to hold keys such as site, domain, media and hosts"),)
-    site, found, doubtful = _validate(file, document)
+    site, found, refused = _validate(file, document)
     findings = [
         Problem(file, document.line(finding.loc), _dotted(finding.loc), finding.message, finding.hint, finding.severity)
         for finding in (check_site(site) if site else ())
-        if not any(loc[: len(finding.loc)] == finding.loc for loc in doubtful)
+        if not _is_doubtful(finding.loc, refused)
     ]
     problems = tuple(sorted({*document.problems, *found, *findings}))
     return (None if found else site), problems
@@ -92,12 +98,24 @@ def _validate(file: str, document: Document) -> tuple[Site | None, list[Problem]
             loc = (*around, str(details["loc"][-1])) if missing else around
             if loc not in refused:
                 problems.append(_explain(file, document, data, details))
-                refused.append(loc)
             drop.add(_enclosing_key(around))
-        missing_at_top = {loc[0] for loc in refused if len(loc) == 1} - set(data)
+            refused += [loc, _enclosing_key(around)]
+        missing_at_top = {str(loc[0]) for loc in refused if len(loc) == 1} - set(data)
         if () in drop and not missing_at_top <= set(PLACEHOLDERS):
             return None, problems, refused
-        data = {key: PLACEHOLDERS[str(key)] for key in missing_at_top & set(PLACEHOLDERS)} | _without(data, drop - {()})
+        data = {key: PLACEHOLDERS[key] for key in missing_at_top & set(PLACEHOLDERS)} | _without(data, drop - {()})
+
+
+def _is_doubtful(loc: Loc, refused: list[Loc]) -> bool:
+    """Return whether a finding at ``loc`` may only follow from values that were left out."""
+    sections = {place[0] for place in refused if place}
+    if "networks" in sections and (
+        {"links", "nics", "network"} & set(loc) or loc[:1] in {("management",), ("networks",)}
+    ):
+        return True
+    if sections & {"media", "opennebula"} and loc[0] in {"media", "opennebula"}:
+        return True
+    return any(place[: len(loc)] == loc for place in refused)
 
 
 def _enclosing_key(loc: Loc) -> Loc:
@@ -181,6 +199,9 @@ def _explain(file: str, document: Document, data: Any, details: ErrorDetails) ->
             message = str(context["error"])
         case _:
             message = message[0].lower() + message[1:]
+    if details["type"] == "greater_than_equal" and isinstance(value, str) and value.isdigit() and len(value) < 6:
+        hint = "is the unit missing? such as 480GB"
     if shown and details["type"] not in {"extra_forbidden", "value_error"}:
-        message = f"{value!r} {message}" if message.startswith("has ") else f"{message}, not {value!r}"
+        first, _, rest = message.partition(" ")
+        message = f"{value!r} {rest if first in {'input', 'value'} else message}"
     return Problem(file, document.line(loc), _dotted(loc), message, hint)

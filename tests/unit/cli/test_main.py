@@ -103,6 +103,23 @@ def test_init_writes_a_file_that_check_accepts(capsys: pytest.CaptureFixture[str
     assert "exists already" in err
 
 
+def test_b2ct_alone_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys)
+    assert (code, err) == (0, "")
+    assert "build-iso" in out
+
+
+def test_init_takes_no_private_key(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    key = tmp_path / "id"
+    key.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nS3CRET\n")
+    site = tmp_path / "site.yaml"
+    code, _, err = run(capsys, "init", site, "--name", "a", "--domain", "b.c", "--ssh-key", key)
+    assert code == ExitCode.USAGE
+    assert "not a public SSH key" in err
+    assert "S3CRET" not in err
+    assert not site.exists()
+
+
 def test_init_asks_on_a_terminal_only(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, _, err = run(capsys, "init", tmp_path / "site.yaml")
     assert code == ExitCode.USAGE

@@ -26,6 +26,8 @@ WRONG: list[tuple[str, Any, str, str]] = [
         "overlaps the range",
     ),
     ("networks.a-name-of-a-network", {"cidr": "10.9.0.0/24"}, "networks.a-name-of-a-network", "longer than 15"),
+    ("networks.private.cidr", "192.168.100.0", "networks.private.cidr", "no room for hosts"),
+    ("hosts.0.nics.0.mac", "01:00:5e:00:00:01", "hosts.0.nics.0.mac", "not the address of a card"),
     ("management", "storage", "management", "no network is named storage"),
     ("hosts.1.name", "cn01", "hosts.1.name", "cn01 is used twice"),
     ("hosts.1.name", "localhost", "hosts.1.name", "localhost"),

@@ -122,6 +122,36 @@ def test_a_value_that_may_be_a_secret_is_never_shown(text: str) -> None:
     assert any(not line.endswith("is missing") for line in problems(text))
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "only"),
+    [
+        ("media.distro", "almalinx", "media.distro: 'almalinx' has to be"),
+        (
+            "networks.service.cidr",
+            "10.10.0.300/24",
+            "networks.service.cidr: '10.10.0.300/24' is not a valid IPv4 network",
+        ),
+        ("networks.private.vlan", "5000", "networks.private.vlan: '5000' should be less than or equal to 4094"),
+        ("hosts.1.disks.0.size", "480", "is the unit missing?"),
+        ("hosts.0.links.0.address", "10.10.0.321", "'10.10.0.321' is not a valid IPv4 address"),
+    ],
+)
+def test_one_mistake_gives_one_problem(path: str, value: str, only: str) -> None:
+    (problem,) = problems(json.dumps(changed(path, value)))
+    assert only in problem
+
+
+def test_mistakes_in_the_base_do_not_hide_the_others() -> None:
+    data = changed("media.distro", "almalinx")
+    data["networks"]["service"]["cidr"] = "10.10.0.0.0/24"
+    data["time"] = {"zone": "Mars"}
+    data["hosts"][1]["name"] = "cn01"
+    text = "\n".join(problems(json.dumps(data)))
+    for words in ("almalinx", "10.10.0.0.0/24", "Mars", "cn01 is used twice"):
+        assert words in text
+    assert len(text.splitlines()) == 4
+
+
 def test_values_nested_without_end_are_refused() -> None:
     assert problems("a: " + "[" * 5000 + "]" * 5000) == ["s.yaml:1: the values are nested too deep"]
 
