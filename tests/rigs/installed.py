@@ -25,6 +25,7 @@ ACCOUNTS = ("root", "ada", "bob", "oneadmin", "squid", "mysql")
 
 FILES = {
     "etc/issue": "stock issue\n",
+    "etc/hosts": "127.0.0.1 localhost\n",
     "etc/motd": "",
     "etc/ssh/sshd_config": "#PermitRootLogin yes\nInclude /etc/ssh/sshd_config.d/*.conf\n",
     "etc/ntp.conf": "driftfile /var/lib/ntp/drift\nserver 0.centos.pool.ntp.org iburst\n",

@@ -27,7 +27,16 @@ ROLES = [
 ] + [(case, ASK, role) for case in ("interactive", "centos67", "centos7") for role in ("frontend", "node")]
 
 
-def install(case: str, name: str, role: str, root: Path, *, broken: str = "") -> tuple[Installed, int]:
+def install(  # noqa: PLR0913 - a host, where it is installed, and what is special there
+    case: str,
+    name: str,
+    role: str,
+    root: Path,
+    *,
+    broken: str = "",
+    programs: dict[str, str] | None = None,
+    address: str = "10.20.0.7",
+) -> tuple[Installed, int]:
     """Run %post of a host; return the system that it leaves, and its exit code."""
     plan = load_case(case)
     host = next(host for host in plan.hosts if host.kickstart == f"b2ct/{name}.ks")
@@ -35,10 +44,12 @@ def install(case: str, name: str, role: str, root: Path, *, broken: str = "") ->
     system = Installed(root)
     if broken:
         system.program(f"bin/{broken}", "exit 1")
+    for path, script in (programs or {}).items():
+        system.program(path, script)
     answers = {
         "HOST": host.name or "typed",
         "ROLE": role,
-        "ADDRESS": "10.20.0.7",
+        "ADDRESS": address,
         "PREFIX": "24",
         "GATEWAY": "10.20.0.1",
         "DNS": "10.20.0.2,10.20.0.3",
@@ -132,6 +143,54 @@ def test_users_get_their_keys_and_admins_sudo(tmp_path: Path) -> None:
     assert (keys.stat().st_mode & 0o777, keys.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     assert keys.stat().st_uid == keys.parent.stat().st_uid != 0
     assert system.read("etc/sudoers.d/b2ct") == "ada ALL=(ALL) NOPASSWD: ALL\n"
+
+
+@pytest.mark.parametrize(
+    ("case", "name", "names", "root"),
+    [
+        ("centos7", "cloud", ("mysql_install_db", "mysqld", "mysql"), "normal"),  # as before MariaDB 10.4
+        ("single", "cn01", ("mariadb-install-db", "mariadbd", "mariadb"), "socket"),
+    ],
+)
+def test_nobody_gets_into_the_database_without_a_password(
+    case: str, name: str, names: tuple[str, str, str], root: str, tmp_path: Path
+) -> None:
+    need_tool("mariadb-install-db", "mariadbd", "mariadb")
+    programs = {
+        f"bin/{names[0]}": f'/usr/bin/mariadb-install-db --no-defaults --auth-root-authentication-method={root} "$@"',
+        f"usr/libexec/{names[1]}": 'exec /usr/sbin/mariadbd --no-defaults "$@"',
+        f"bin/{names[2]}": 'exec /usr/bin/mariadb --no-defaults "$@"',
+    }
+    system, status = install(case, name, "frontend", tmp_path / "system", programs=programs)
+    assert status == 0, system.read("stdout") + system.read("var/log/b2ct/database.log")
+    own = system.root / "root/.my.cnf"
+    found = re.fullmatch(r"\[client\]\nuser=root\npassword=([0-9a-f]{48})\n", own.read_text())
+    assert found
+    assert own.stat().st_mode & 0o777 == 0o600
+    listed = tmp_path / "accounts"
+    query = f"SET @p = PASSWORD('{found[1]}');\n"
+    query += f"SELECT User, Host, Password = @p FROM mysql.user INTO OUTFILE '{listed}';\n"  # noqa: S608 - our own words
+    data = system.root / "var/lib/mysql"
+    subprocess.run(
+        ["mariadbd", "--no-defaults", "--bootstrap", "--user=root", f"--datadir={data}"],
+        input=query,
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    accounts = {tuple(line.split("\t")) for line in listed.read_text().splitlines()}
+    assert ("oneadmin", "localhost", "0") in accounts
+    assert ("root", "localhost", "1") in accounts
+    assert {set_up for user, _, set_up in accounts if user == "root"} == {"1"}
+    assert {user for user, _, _ in accounts} - {"mysql", "mariadb.sys", "PUBLIC"} == {"root", "oneadmin"}
+
+
+@pytest.mark.parametrize(("address", "line"), [("10.20.0.7", "10.20.0.7"), ("dhcp", "127.0.1.1")])
+def test_the_host_finds_its_own_name(address: str, line: str, tmp_path: Path) -> None:
+    system, _ = install("interactive", ASK, "node", tmp_path / "system", address=address)
+    wanted = f"127.0.0.1 localhost\n{line} typed.lab.example.org typed\n"
+    assert system.read("etc/hosts") == wanted
+    assert "\nvisible_hostname typed.lab.example.org\n" in system.read("etc/squid/squid.conf")
 
 
 def test_oneadmin_alone_reaches_libvirt(tmp_path: Path) -> None:
