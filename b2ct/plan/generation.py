@@ -99,6 +99,8 @@ class Distribution(SiteModel):
     """The first is what the installer installs from."""
     key: str
     """Signing key, on the installed host."""
+    epel: str = ""
+    """Path of EPEL's packages for it, where it is not the generation's."""
     opennebula: str
     """Folder of OpenNebula's repositories for it, below the version's; ``{arch}`` stands for the architecture."""
 

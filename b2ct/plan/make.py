@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from string import ascii_letters, digits
 from typing import TYPE_CHECKING
 
 from b2ct.plan.media import kickstart_path, media_hosts
@@ -24,6 +25,9 @@ NO_PASSWORD = "*"  # noqa: S105 - the crypt(3) hash that no password has
 
 ASK_TIMEOUT_S = 300
 """Seconds until the default of a question at install time is taken."""
+
+UDEV_PLAIN = frozenset(ascii_letters + digits + "#+-.:=@_")
+"""What udev leaves as it is in names below /dev/disk/by-label."""
 
 PERMIT_ROOT = {
     RootPolicy.LOCKED: "no",
@@ -56,11 +60,25 @@ def make_plan(site: Site, facts: Facts, generation: Generation) -> Plan:
         ask_timeout_s=ASK_TIMEOUT_S,
         install_url=sources.install_url,
         install_repositories=sources.install_repositories,
+        media_device=media_device(facts.volume_id),
         repositories=sources.repositories,
         accounts=tuple(_account(user, facts) for user in site.users),
         root=_root(site, facts),
         hosts=tuple(_host(site, host, generation) for host in media_hosts(site)),
     )
+
+
+def media_device(volume_id: str) -> str:
+    r"""Return the media with this volume id as ``harddrive --partition=`` names them.
+
+    ``LABEL=`` is looked up among udev's ID_FS_LABEL, in which a blank is ``_``, and Anaconda's dracut module writes it
+    as it is into the boot arguments, where a blank ends it. So what udev encodes is named by udev's link, in which a blank
+    is ``\x20`` (``b2ct_udev_encode`` in ``kickstart/snippets/pre/disks.sh`` does the same).
+    """
+    if all(map(UDEV_PLAIN.__contains__, volume_id)):
+        return f"LABEL={volume_id}"
+    encoded = "".join(c if c in UDEV_PLAIN else "".join(f"\\x{b:02x}" for b in c.encode()) for c in volume_id)
+    return f"/dev/disk/by-label/{encoded}"
 
 
 def _account(user: User, facts: Facts) -> Account:

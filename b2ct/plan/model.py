@@ -145,6 +145,8 @@ class NetworkPlan:
     cidr: str
     taken: tuple[str, ...]
     """``name=address`` of the other hosts on the management network."""
+    ranges_taken: tuple[str, ...]
+    """``first-last`` of the addresses that virtual machines get on the management network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +296,8 @@ class Plan:
     """Where the installer gets packages; empty: the media."""
     install_repositories: tuple[Repository, ...]
     """Further repositories for the installer."""
+    media_device: str
+    """The media, as ``harddrive --partition=`` names them."""
     repositories: tuple[Repository, ...]
     """What the installed system uses."""
     accounts: tuple[Account, ...]

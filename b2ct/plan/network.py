@@ -83,6 +83,7 @@ class _Maker:
             dns=ipv4.dns,
             cidr=str(management.cidr),
             taken=tuple(self._taken()),
+            ranges_taken=tuple(f"{item.first}-{item.first + (item.size - 1)}" for item in management.ranges),
         )
 
     def _network(self, link: Link) -> Network:
@@ -150,7 +151,7 @@ class _Maker:
             bond_cards=cards if bonded else (),
             bond_options=_bond_options(bond) if bond and bonded else (),
             vlan_id=vlan or 0,
-            vlan_device=_vlan_name(port, self.nics.get(port), vlan) if vlan and self.installer.interfacename else "",
+            vlan_device=self._vlan_name(port, vlan) if vlan and self.installer.interfacename else "",
             mtu=mtu if mtu and mtu < ETHERNET_MTU else None,
             ipv4=self._ipv4(link),
         )
@@ -217,10 +218,8 @@ class _Maker:
         bridge = bridge_name(link.network, network)
         profiles = []
         if network.vlan and is_tagged(network, link):
-            nic = self.nics.get(port)
-            device = _vlan_name(port, nic, network.vlan)
+            device = self._vlan_name(port, network.vlan)
             bond = port in self.bonds
-            named = bond or (nic is not None and nic.name and not nic.mac)
             profiles.append(
                 Profile(
                     name=device,
@@ -229,7 +228,7 @@ class _Maker:
                     device=device,
                     master=bridge,
                     master_kind=Kind.BRIDGE,
-                    parent=port if named else FromCard(port, CardFact.DEVICE),
+                    parent=port if self._is_named(port) else FromCard(port, CardFact.DEVICE),
                     parent_uuid=self._uuid(port if bond else "card-" + port.replace(":", "-")),
                     vlan_id=network.vlan,
                     mtu=mtu,
@@ -247,6 +246,24 @@ class _Maker:
             )
         )
         return profiles
+
+    def _is_named(self, port: str) -> bool:
+        """Tell whether the port's word is its device name."""
+        nic = self.nics.get(port)
+        return port in self.bonds or (nic is not None and nic.name is not None and nic.mac is None)
+
+    def _vlan_name(self, port: str, vlan: int) -> str:
+        """Return a VLAN's device name.
+
+        initscripts (EL6, EL7) take the parent of ``eth0.100`` from the name, so that form is for ports whose name is
+        known. From ``vlan100`` they take the id, and skip zeros before it: those tell the ports of one id apart.
+        """
+        if self._is_named(port):
+            return f"{port}.{vlan}"
+        links = [link for link in self.links if is_tagged(self._network(link), link)]
+        ports = [self._port(link) for link in links if self._network(link).vlan == vlan]
+        unnamed = list(dict.fromkeys(port for port in ports if not self._is_named(port)))
+        return f"vlan{'0' * unnamed.index(port)}{vlan}"
 
     def _bridge_mac(self, port: str) -> Word:
         """Return the address of the port's (first) card, so that DHCP servers and switches know the bridge by it."""
@@ -280,12 +297,3 @@ def _is_asked(ipv4: Ipv4) -> bool:
 
 def _bond_options(bond: Bond) -> tuple[tuple[str, str], ...]:
     return (("mode", bond.mode.value), ("miimon", str(bond.miimon)))
-
-
-def _vlan_name(port: str, nic: Nic | None, vlan: int) -> str:
-    """Return a VLAN's device name.
-
-    initscripts (EL6, EL7) take the parent of ``eth0.100`` from the name, so that form is for ports whose name is known.
-    """
-    known = nic is None or (nic.name is not None and nic.mac is None)
-    return f"{port}.{vlan}" if known and port != ASKED_CARD.key else f"vlan{vlan}"

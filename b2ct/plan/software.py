@@ -102,7 +102,7 @@ def _release(site: Site, distribution: Distribution) -> str:
 
 def _epel(site: Site, generation: Generation) -> Repository:
     mirror = str(site.sources.epel or generation.epel.mirror).rstrip("/")
-    path = generation.epel.path.format(arch=site.media.arch)
+    path = (_distribution(site, generation).epel or generation.epel.path).format(arch=site.media.arch)
     return Repository("epel", f"{mirror}/{path}", f"{mirror}/{generation.epel.key}")
 
 

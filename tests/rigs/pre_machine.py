@@ -225,6 +225,7 @@ COMPLETE: dict[str, str | int | Sequence[str]] = {
     "dns": "10.10.0.2",
     "network_cidr": "10.10.0.0/24",
     "hosts_taken": ["cn01=10.10.0.10"],
+    "ranges_taken": ["10.10.0.100-10.10.0.150", "10.10.0.200-10.10.0.200"],
 }
 
 

@@ -85,7 +85,7 @@ b2ct_ask_address() {
 
 # b2ct_address_problem ADDRESS PREFIX: print why the host cannot have it; nothing when it can.
 b2ct_address_problem() {
-    local address=$1 prefix=$2 number taken
+    local address=$1 prefix=$2 number taken first last
     number=$(b2ct_ip_number "$address") || {
         printf 'That is no IPv4 address; type one such as 192.168.1.20, or dhcp.'
         return
@@ -109,6 +109,14 @@ b2ct_address_problem() {
         for taken in "${B2CT_HOSTS_TAKEN[@]}"; do
             if [[ ${taken#*=} == "$address" ]]; then
                 printf '%s is the address of %s.' "$address" "${taken%%=*}"
+                return
+            fi
+        done
+        for taken in "${B2CT_RANGES_TAKEN[@]}"; do
+            first=$(b2ct_ip_number "${taken%-*}")
+            last=$(b2ct_ip_number "${taken#*-}")
+            if ((first <= number && number <= last)); then
+                printf '%s is for virtual machines: OpenNebula gives them %s.' "$address" "${taken/-/ to }"
                 return
             fi
         done

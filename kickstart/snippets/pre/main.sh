@@ -18,6 +18,7 @@
 #   B2CT_PREFIX B2CT_GATEWAY B2CT_DNS   of the management network (DNS comma separated); may be empty
 #   B2CT_NETWORK_CIDR  the management network; empty when the site file does not say
 #   B2CT_HOSTS_TAKEN   array of name=address of the site's other hosts
+#   B2CT_RANGES_TAKEN  array of first-last, the addresses that virtual machines get
 # Only tests set these: B2CT_RUN_DIR (where answers.sh and pre.log go), B2CT_SYSROOT (where sys, proc and dev are).
 
 b2ct_pre_main() {

@@ -125,6 +125,11 @@ def test_the_kickstart_is_whole_with_what_pre_wrote(case: str, name: str, firmwa
     assert all(link.activate for link in links)
 
 
+def test_media_with_blanks_in_their_name_are_one_word(tmp_path: Path) -> None:
+    handler, _ = run_case("centos7", "cloud", "bios", tmp_path)
+    assert handler.harddrive.partition == r"/dev/disk/by-label/CentOS\x207\x20x86_64"
+
+
 def test_answers_reach_network_and_packages(tmp_path: Path) -> None:
     handler, run_dir = run_case("interactive", ASK, "bios", tmp_path)
     (link,) = handler.network.network

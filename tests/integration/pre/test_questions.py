@@ -136,6 +136,9 @@ WRONG_ADDRESSES = {
     "10.10.0.255": "network or broadcast address",
     "10.10.0.1": "is the gateway",
     "10.10.0.10": "is the address of cn01",
+    "10.10.0.100": "is for virtual machines: OpenNebula gives them 10.10.0.100 to 10.10.0.150",
+    "10.10.0.150": "is for virtual machines",
+    "10.10.0.200": "is for virtual machines",
     "10.10.0.5/25": "prefix length of this network is 24",
     "10.10.0.5/": "prefix length of this network is 24",
     "10.10.0.5/x; reboot": "prefix length of this network is 24",
@@ -150,8 +153,8 @@ def test_wrong_addresses(machine: Machine) -> None:
         for wrong, why in WRONG_ADDRESSES.items():
             reply(pre, r"or dhcp \[dhcp\]: ", wrong)
             pre.expect(why)
-        reply(pre, r"or dhcp \[dhcp\]: ", "10.10.0.99")
-        for wrong in ("10.10.0.99", "10.10.1.1", "10.10.0.255", "10.10.0.0", "gw", "10.10.0.1.", "yes"):
+        reply(pre, r"or dhcp \[dhcp\]: ", "10.10.0.151")
+        for wrong in ("10.10.0.151", "10.10.1.1", "10.10.0.255", "10.10.0.0", "gw", "10.10.0.1.", "yes"):
             reply(pre, r"Gateway, or none \[10.10.0.1\]: ", wrong)
             pre.expect("no IPv4 address|own address|no host's address")
         reply(pre, "Gateway", "10.10.0.2")
@@ -161,7 +164,7 @@ def test_wrong_addresses(machine: Machine) -> None:
         reply(pre, "Name servers", "10.10.0.2")
         reply(pre, "Is this right", "y")
         answers = pre.answers()
-    assert (answers["ADDRESS"], answers["GATEWAY"], answers["DNS"]) == ("10.10.0.99", "10.10.0.2", "10.10.0.2")
+    assert (answers["ADDRESS"], answers["GATEWAY"], answers["DNS"]) == ("10.10.0.151", "10.10.0.2", "10.10.0.2")
 
 
 def test_network_that_the_site_file_does_not_say(machine: Machine) -> None:

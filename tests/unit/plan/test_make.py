@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from b2ct.errors import UsageError
+from b2ct.plan.make import media_device
 from b2ct.plan.model import Facts, Plan
 from b2ct.site.model import Site
 from tests.rigs.kickstarts import plan_of
@@ -52,6 +53,34 @@ def test_mirrors_take_the_place_of_the_distributors() -> None:
         "opennebula": "http://m/one/7.2/AlmaLinux/9/x86_64",
     }
     assert made.repositories[-1].key == "http://m/one/repo2.key"
+
+
+@pytest.mark.parametrize(
+    ("distro", "version", "folder"),
+    [
+        ("almalinux", "10", "10z"),
+        ("almalinux", "10.0", "10z"),
+        ("rocky", "10.1", "10z"),
+        ("centos-stream", "10", "10"),
+        ("centos-stream", "9", "9"),
+    ],
+)
+def test_epel_is_built_for_the_distribution(distro: str, version: str, folder: str) -> None:
+    made = plan(media={"distro": distro, "version": version})
+    (epel,) = [item.url for item in made.repositories if item.name == "epel"]
+    assert epel == f"https://dl.fedoraproject.org/pub/epel/{folder}/Everything/x86_64/"
+
+
+@pytest.mark.parametrize(
+    ("volume_id", "device"),
+    [
+        ("AlmaLinux-9-6-x86_64-dvd", "LABEL=AlmaLinux-9-6-x86_64-dvd"),
+        ("CentOS 7 x86_64", r"/dev/disk/by-label/CentOS\x207\x20x86_64"),
+        ("a/b\u00e9", r"/dev/disk/by-label/a\x2fb\xc3\xa9"),
+    ],
+)
+def test_the_media_are_named_as_every_part_of_the_installer_finds_them(volume_id: str, device: str) -> None:
+    assert media_device(volume_id) == device
 
 
 def test_a_dvd_is_installed_from() -> None:

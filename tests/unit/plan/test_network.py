@@ -177,3 +177,27 @@ def test_without_any_gateway_the_one_that_is_typed_or_comes_by_dhcp_is_the_way_o
         routes = {profile.name: profile.ipv4.default_route for profile in made.profiles if profile.ipv4}
         assert routes == {"br-service": True, "br-private": False}
         assert [link.ipv4.default_route for link in made.install_links] == [True]
+
+
+def test_one_vlan_id_on_two_cards_makes_two_devices() -> None:
+    networks = {**NETWORKS, "storage": {"cidr": "192.168.101.0/24", "vlan": 100}}
+    nics = [{"mac": A, "name": "a"}, {"mac": B, "name": "b"}]
+    links = [
+        {"network": "service", "address": "10.10.0.21", "on": "a"},
+        {"network": "private", "on": "a"},
+        {"network": "storage", "on": "b"},
+    ]
+    made = plan({"nics": nics, "links": links}, networks)
+    vlans = {profile.device: (profile.parent, profile.vlan_id) for profile in made.profiles if profile.vlan_id}
+    assert vlans == {
+        "vlan100": (FromCard("a", CardFact.DEVICE), 100),
+        "vlan0100": (FromCard("b", CardFact.DEVICE), 100),
+    }
+    assert len({profile.name for profile in made.profiles}) == len({profile.uuid for profile in made.profiles}) == 7
+
+
+def test_the_address_ranges_of_virtual_machines_are_taken() -> None:
+    ranges = [{"first": "10.10.0.100", "size": 51}, {"first": "10.10.0.200", "size": 1}]
+    networks = {**NETWORKS, "service": {**NETWORKS["service"], "ranges": ranges}}
+    assert plan({}, networks).ranges_taken == ("10.10.0.100-10.10.0.150", "10.10.0.200-10.10.0.200")
+    assert plan({}).ranges_taken == ()
