@@ -40,7 +40,9 @@ def test_new_directories_stand_by_level_parent_and_name() -> None:
     assert {entry.identifier: entry.extent for entry in made}[b"DEEP"] == 91
 
 
-@pytest.mark.parametrize("data", [bytes(10), b"\x09\0" + bytes(6) + b"A", b"\1\0\0\0\0\0\7\0A\0", b"\1\0\0\0\0\0\0\0A\0"])
+@pytest.mark.parametrize(
+    "data", [bytes(10), b"\x09\0" + bytes(6) + b"A", b"\1\0\0\0\0\0\7\0A\0", b"\1\0\0\0\0\0\0\0A\0"]
+)
 def test_a_damaged_table_is_refused(data: bytes) -> None:
     with pytest.raises(IsoError, match="damaged path table"):
         parse_path_table(data, big_endian=False)
