@@ -72,8 +72,8 @@ def media_device(volume_id: str) -> str:
     r"""Return the media with this volume id as ``harddrive --partition=`` names them.
 
     ``LABEL=`` is looked up among udev's ID_FS_LABEL, in which a blank is ``_``, and Anaconda's dracut module writes it
-    as it is into the boot arguments, where a blank ends it. So what udev encodes is named by udev's link, in which a blank
-    is ``\x20`` (``b2ct_udev_encode`` in ``kickstart/snippets/pre/disks.sh`` does the same).
+    as it is into the boot arguments, where a blank ends it. So what udev encodes is named by udev's link, in which a
+    blank is ``\x20`` (``b2ct_udev_encode`` in ``kickstart/snippets/pre/disks.sh`` does the same).
     """
     if all(map(UDEV_PLAIN.__contains__, volume_id)):
         return f"LABEL={volume_id}"
