@@ -68,9 +68,10 @@ OUR_OWN = ("generation", "firmware_bios", "firmware_uefi")
 
 
 def leaves(value: object, path: Location = ()) -> Iterator[Location]:
-    """Yield the path of every text in a tree of dataclasses and models, the EL generation's own data left out."""
+    """Yield the path of every text there is in dataclasses and models, the EL generation's own data left out."""
     if isinstance(value, str) and not isinstance(value, Enum):
-        yield path
+        if value:  # text in place of none changes what there is, and may
+            yield path
     elif isinstance(value, tuple):
         for n, item in enumerate(value):
             yield from leaves(item, (*path, n))
