@@ -86,7 +86,7 @@ class _Reader:
         entries = tuple(entry.done() for entry in self.entries)
         chosen = None
         for entry, done in zip(self.entries, entries, strict=True):
-            if self.default in {entry.label, entry.title}:
+            if self.default not in {None, ""} and self.default in {entry.label, entry.title}:
                 chosen = done
         if isinstance(self.default, int) and self.default < len(entries):
             chosen = entries[self.default]
@@ -123,12 +123,13 @@ def _read_isolinux(reader: _Reader, line: str, number: int) -> None:
             entry.arguments = tuple(word for word in words if not word.startswith("initrd="))
         case "initrd", _:
             entry.initrd_command, entry.initrds = "initrd", tuple(rest.split(","))
-        case "timeout", [tenths] if tenths.isdigit():
+        case "timeout", [tenths] if _NUMBER.fullmatch(tenths):
             reader.timeout_s = int(tenths) / 10 or None
         case "default", [label, *_] if not label.endswith(".c32"):
             reader.default = label
 
 
+_NUMBER = re.compile(r"[0-9]{1,6}")
 _QUOTED = re.compile(r"""'([^']*)'|"((?:[^"\\]|\\.)*)"|(\S+)""")
 
 
@@ -169,9 +170,9 @@ def _split(text: str) -> list[str]:
 
 def _set_grub2(reader: _Reader, name: str, value: str) -> None:
     if name == "timeout":
-        reader.timeout_s = float(value) if value.isdigit() else None
+        reader.timeout_s = float(value) if _NUMBER.fullmatch(value) else None
     elif name == "default":
-        reader.default = int(value) if value.isdigit() else value
+        reader.default = int(value) if _NUMBER.fullmatch(value) else value
 
 
 def _read_grub_legacy(reader: _Reader, line: str, number: int) -> None:
@@ -186,9 +187,9 @@ def _read_grub_legacy(reader: _Reader, line: str, number: int) -> None:
             entry.kernel_command, entry.kernel, entry.arguments = command, path, tuple(arguments)
         case "initrd":
             entry.initrd_command, entry.initrds = command, tuple(rest.split())
-        case "timeout" if rest.isdigit():
+        case "timeout" if _NUMBER.fullmatch(rest):
             reader.timeout_s = float(rest)
-        case "default" if rest.isdigit():
+        case "default" if _NUMBER.fullmatch(rest):
             reader.default = int(rest)
 
 

@@ -117,7 +117,14 @@ def _check_kickstarts(subject: Subject) -> Verdict:
     return judge([f"{path} is not on the ISO" for path in missing], f"{len(paths)} files")
 
 
+def _check_menus(subject: Subject) -> Verdict:
+    entries = sum(bool(entry.kernel) for _, menu in subject.menus for entry in menu.entries)
+    problems = [] if entries else ["no boot menu starts a kernel: this is no install ISO"]
+    return judge(problems, f"{len(subject.menus)} menus, {entries} entries start a kernel")
+
+
 CHECKS = (
+    ("boot menus", _check_menus),
     ("EFI boot image", _check_esp),
     ("menu copies", _check_copies),
     ("labels in menus", _check_labels),
