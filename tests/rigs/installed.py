@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.rigs.tools import need_tool
+from tests.rigs.tools import need_root, need_tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,8 +50,7 @@ class Installed:
 
     def __init__(self, root: Path) -> None:
         need_tool("unshare", "mount")
-        if os.geteuid() != 0:
-            pytest.skip("only root can put folders in place of others")
+        need_root()
         self.root = root
         for name in (*OWN, "bin", "var/lib/mysql", "var/spool/squid"):
             (root / name).mkdir(parents=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.rigs.kickstarts import CASES, keyfiles, load_case, render_texts
-from tests.rigs.tools import need_tool
+from tests.rigs.tools import need_root, need_tool
 
 BRING_UP = Path(__file__).parents[2] / "rigs" / "network_manager.sh"
 
@@ -50,8 +49,7 @@ def test_network_manager_keeps_every_line_of_a_profile(name: str, text: str) -> 
 
 def test_the_bridge_comes_up_with_the_address_over_the_card_with_that_mac(tmp_path: Path) -> None:
     need_tool("NetworkManager", "nm-online", "dbus-daemon", "ip", "unshare")
-    if os.geteuid() != 0:
-        pytest.skip("only root can make network devices")
+    need_root()
     for name, text in keyfiles(render_texts(load_case("single"))["b2ct/cn01.ks"]).items():
         (tmp_path / f"{name}.nmconnection").write_text(text)
         (tmp_path / f"{name}.nmconnection").chmod(0o600)
