@@ -51,6 +51,13 @@ class Assets:
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{path} cannot be read as UTF-8 text") from error
 
+    def strays(self) -> tuple[Path, ...]:
+        """Return the site's files that take the place of nothing: their names are misspelt, or of an older version."""
+        if self.overrides is None or not self.overrides.is_dir():
+            return ()
+        known = {self.overrides / name for name in self.names()}
+        return tuple(sorted(path for path in self.overrides.rglob("*") if path.is_file() and path not in known))
+
     def names(self) -> tuple[str, ...]:
         """Return the name of every data file that B2CT ships, sorted."""
         found = (file for folder in FOLDERS for file in (self.packaged / folder).rglob("*") if file.is_file())

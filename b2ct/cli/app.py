@@ -9,7 +9,7 @@ import typer
 
 from b2ct import __version__
 from b2ct.assets import Assets
-from b2ct.cli.output import print_problems
+from b2ct.cli.output import print_problems, stderr
 from b2ct.errors import Severity, SiteFileError
 from b2ct.site.load import read_site
 
@@ -64,5 +64,8 @@ def open_site(path: Path, *, quiet: bool = False) -> Site:
 
 
 def site_assets(path: Path) -> Assets:
-    """Return the data files for a site: its folder's ``overrides/`` come first."""
-    return Assets(path.parent / "overrides")
+    """Return the data files for a site: its folder's ``overrides/`` come first; says which of them mean nothing."""
+    assets = Assets(path.parent / "overrides")
+    for stray in assets.strays():
+        stderr().print(f"{stray}: takes the place of nothing; b2ct eject --list shows the names", style="yellow")
+    return assets

@@ -34,6 +34,15 @@ def test_nothing_else_is_a_data_file(name: str) -> None:
         Assets().path(name)
 
 
+def test_a_misspelt_copy_is_noticed(tmp_path: Path) -> None:
+    own, stray = tmp_path / MENU, tmp_path / "iso/menus/grub.j2"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    stray.touch()
+    assert Assets(tmp_path).strays() == (stray,)
+    assert Assets(tmp_path / "none").strays() == ()
+
+
 def test_every_data_file_is_listed() -> None:
     names = Assets().names()
     assert MENU in names
