@@ -15,16 +15,17 @@ def need_tool(*names: str) -> None:
     """Skip the running test, or fail it when ``CI=true``, unless each program or absolute path of ``names`` exists."""
     missing = [name for name in names if not (Path(name).exists() if name.startswith("/") else shutil.which(name))]
     if missing:
-        _do_without(f"missing: {', '.join(missing)}; on Debian the packages of {PACKAGES} bring it")
+        do_without(f"missing: {', '.join(missing)}; on Debian the packages of {PACKAGES} bring it")
 
 
 def need_root() -> None:
     """Skip the running test, or fail it when ``CI=true``, unless root runs it."""
     if os.geteuid() != 0:
-        _do_without("only root can make the namespaces that this test needs")
+        do_without("only root can make the namespaces that this test needs")
 
 
-def _do_without(message: str) -> None:
+def do_without(message: str) -> None:
+    """Skip the running test on a laptop; fail it when ``CI=true``."""
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)
