@@ -1,4 +1,4 @@
-"""Finds the data files that a site admin may read and override: kickstart templates, boot menus, layouts."""
+"""Finds the data files that a site admin may read and override: kickstart templates, boot menus, VM templates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from b2ct.errors import UsageError
 
-FOLDERS = ("kickstart", "iso")
+FOLDERS = ("kickstart", "iso", "templates", "vmagent")
 """The data folders, as they are named in the checkout and under ``b2ct/_assets`` in the wheel."""
 
 
@@ -61,4 +61,5 @@ class Assets:
     def names(self) -> tuple[str, ...]:
         """Return the name of every data file that B2CT ships, sorted."""
         found = (file for folder in FOLDERS for file in (self.packaged / folder).rglob("*") if file.is_file())
+        found = (file for file in found if "__pycache__" not in file.parts)
         return tuple(sorted(file.relative_to(self.packaged).as_posix() for file in found))

@@ -69,14 +69,14 @@ class UsageError(B2ctError):
 
 
 class SiteFileError(B2ctError):
-    """The site file (or a file that it names) is wrong; carries every problem found."""
+    """The site file (or another YAML file, ``what``) is wrong; carries every problem found."""
 
     exit_code = ExitCode.SITE_FILE
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
+    def __init__(self, problems: tuple[Problem, ...], what: str = "the site file") -> None:
         self.problems = tuple(sorted(problems))
         count = len(self.problems)
-        super().__init__(f"{count} problem{'s' if count != 1 else ''} in the site file")
+        super().__init__(f"{count} problem{'s' if count != 1 else ''} in {what}")
 
 
 class RemoteError(B2ctError):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-DATA_FOLDERS = ("kickstart", "iso")
+DATA_FOLDERS = ("kickstart", "iso", "templates", "vmagent")
 SDIST = ("b2ct", *DATA_FOLDERS, "tests", "docs")
 SDIST_FILES = {"README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "pyproject.toml"}
 
