@@ -6,12 +6,13 @@ import zoneinfo
 from typing import TYPE_CHECKING
 
 from b2ct.errors import Severity
+from b2ct.site.check_cloud import check_cloud
 from b2ct.site.check_network import check_networks
 from b2ct.site.check_storage import check_storage
 from b2ct.site.findings import Finding, find_duplicates
 from b2ct.site.host import ASK
 from b2ct.site.model import Edition, RootPolicy
-from b2ct.site.types import Distro, Role, Service
+from b2ct.site.types import Distro, Role
 from b2ct.site.versions import DISTRO_GENERATIONS, opennebula_generations
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ SYSTEM_USERS = frozenset(
 
 def check_site(site: Site) -> tuple[Finding, ...]:
     """Return everything that is wrong with a site whose single values are all well-formed."""
-    checks = (_check_media, _check_hosts, check_networks, check_storage, _check_accounts, _check_time, _check_cloud)
+    checks = (_check_media, _check_hosts, check_networks, check_storage, _check_accounts, _check_time, check_cloud)
     return tuple(finding for check in checks for finding in check(site))
 
 
@@ -118,22 +119,3 @@ def _check_time(site: Site) -> Iterator[Finding]:
     """The time zone exists in the IANA database; Anaconda itself takes any word."""
     if not _is_time_zone(site.time.zone):
         yield Finding(("time", "zone"), f"{site.time.zone!r} is not a time zone", "such as Europe/Rome or UTC")
-
-
-def _check_cloud(site: Site) -> Iterator[Finding]:
-    """Virtual machines belong to known communities and networks."""
-    names = {community.name for community in site.vo}
-    yield from find_duplicates("the community", ((("vo", i, "name"), c.name) for i, c in enumerate(site.vo)))
-    for i, vm in enumerate(site.vms):
-        if vm.vo not in names:
-            yield Finding(("vms", i, "vo"), f"no community is named {vm.vo}", "add it to vo")
-        if vm.network not in site.networks:
-            yield Finding(("vms", i, "network"), f"no network is named {vm.network}", _known(site))
-    squids = [host for host in site.hosts if Service.SQUID in host.services]
-    if not squids and any(community.cvmfs for community in site.vo):
-        message = "no host offers squid, so every virtual machine would fetch CVMFS from far away"
-        yield Finding(("hosts",), message, "services: [squid]", Severity.WARNING)
-
-
-def _known(site: Site) -> str:
-    return f"networks: {', '.join(site.networks)}"

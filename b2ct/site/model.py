@@ -71,7 +71,7 @@ class Edition(StrEnum):
 
 
 class OpenNebula(SiteModel):
-    """Which OpenNebula the hosts get."""
+    """Which OpenNebula the hosts get, and how it is reached."""
 
     version: ReleaseNumber
     """Major and minor, ``7.2``."""
@@ -79,6 +79,20 @@ class OpenNebula(SiteModel):
     """Edition; the packages of ``enterprise`` come from a mirror of yours, ``sources.opennebula``."""
     token: SecretRef | None = None
     """Customer token of the enterprise repositories."""
+    endpoint: Url | None = None
+    """URL of its XML-RPC API; left out: ``http://HOST:2633/RPC2`` on the front-end."""
+    ca: UrlOrPath | None = None
+    """File with the certificate authority of an ``https`` endpoint; a path that starts at the site file's folder."""
+    user: Name = "oneadmin"
+    """OpenNebula user that B2CT acts as. An ordinary user imports for itself alone."""
+    password: SecretRef | None = None
+    """Its password or login token; left out: what OpenNebula's own tools use, ``$ONE_AUTH`` or ``~/.one/one_auth``."""
+    onegate: bool | None = None
+    """Whether virtual machines report to OneGate; left out: if the front-end has it (only oneadmin can ask)."""
+    cluster: Name = "default"
+    """OpenNebula cluster of the site's nodes."""
+    image_datastore: Name = "default"
+    """Datastore that images are imported into."""
 
 
 class Time(SiteModel):

@@ -202,6 +202,9 @@ SshKey = Annotated[
 Size = Annotated[ByteSize, Field(ge=1024**2)]
 """An amount of storage with its unit, ``200GiB`` or ``480GB``; at least 1 MiB."""
 
+SizeOrNone = Annotated[ByteSize, Field(ge=0)]
+"""An amount of storage with its unit, or ``0``."""
+
 VlanId = Annotated[int, Field(ge=1, le=4094)]
 """IEEE 802.1Q VLAN id."""
 
