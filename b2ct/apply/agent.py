@@ -1,0 +1,68 @@
+"""Packs the VM agent: one file that any Python from 3.6 on runs, and everything around it that a guest needs."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import TYPE_CHECKING
+
+from b2ct.plan.artifact import Artifact
+
+if TYPE_CHECKING:
+    from b2ct.assets import Assets
+
+AGENT_UNIT = "b2ct-vm-agent.service"
+"""The unit to enable; it pulls in the others."""
+
+AGENT_UNITS = ("b2ct-vm-context.service", "b2ct-vm-scratch.service", AGENT_UNIT)
+"""All units, in the order in which they start."""
+
+ZIPAPP_PATH = "usr/libexec/b2ct-vm/agent.pyz"
+
+_SOURCES = "vmagent/b2ct_vmagent/"
+_FILES = "vmagent/files/"
+_PROGRAMS = ("usr/libexec/b2ct-vm/agent", "usr/bin/b2ct-vm-agent")
+_PRIVATE = "etc/b2ct-vm/agent.conf"
+
+_MAIN = b"from b2ct_vmagent.cli import run\n\nrun()\n"
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The earliest time stamp that a zip can hold, for every member: the same sources give the same bytes."""
+
+
+def build_agent(assets: Assets) -> bytes:
+    """Return the agent as one zip that Python runs (zipapp): the same bytes for the same sources, on any machine."""
+    members = {name.removeprefix("vmagent/"): assets.path(name).read_bytes() for name in _names(assets, _SOURCES)}
+    members = {name: data for name, data in members.items() if name.endswith(".py")}
+    members["__main__.py"] = _MAIN
+    buffer = io.BytesIO()
+    buffer.write(b"#!/usr/bin/env python3\n")
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in sorted(members.items()):
+            member = zipfile.ZipInfo(name, _EPOCH)
+            member.create_system = 3
+            member.external_attr = 0o100644 << 16
+            archive.writestr(member, data)  # stored: zlib's versions compress differently
+    return buffer.getvalue()
+
+
+def agent_files(assets: Assets) -> tuple[Artifact, ...]:
+    """Return every file of the agent with its place in the guest (without the leading ``/``), sorted.
+
+    ``etc/b2ct-vm/agent.conf`` holds comments only.
+    """
+    files = [
+        Artifact(place, assets.path(_FILES + place).read_bytes(), _mode(place))
+        for place in (name.removeprefix(_FILES) for name in _names(assets, _FILES))
+    ]
+    files.append(Artifact(ZIPAPP_PATH, build_agent(assets)))
+    return tuple(sorted(files, key=lambda file: file.path))
+
+
+def _names(assets: Assets, prefix: str) -> tuple[str, ...]:
+    return tuple(name for name in assets.names() if name.startswith(prefix))
+
+
+def _mode(place: str) -> int:
+    if place in _PROGRAMS:
+        return 0o755
+    return 0o600 if place == _PRIVATE else 0o644

@@ -1,0 +1,51 @@
+"""Reading and writing small files: what is written appears whole or not at all."""
+
+import os
+import tempfile
+from typing import Optional
+
+from b2ct_vmagent.errors import AgentError
+
+LARGEST_BYTES = 1 << 20
+"""No file that the agent reads is larger."""
+
+
+def read_text(path: str) -> Optional[str]:
+    """Return the text of a file, None when there is none.
+
+    Raises:
+        AgentError: it cannot be read, is larger than a MiB, or is not UTF-8.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read(LARGEST_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise AgentError("{}: {}".format(path, error.strerror))
+    if len(data) > LARGEST_BYTES:
+        raise AgentError("{}: larger than 1 MiB".format(path))
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise AgentError("{}: not UTF-8 text".format(path))
+
+
+def write_file(path: str, data: bytes, mode: int) -> None:
+    """Write a file with these permission bits by way of a temporary file beside it.
+
+    Raises:
+        AgentError: it cannot be written.
+    """
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=".b2ct-", dir=os.path.dirname(path))
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                os.fchmod(file.fileno(), mode)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise AgentError("{}: {}".format(path, error.strerror))

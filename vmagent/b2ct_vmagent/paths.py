@@ -1,0 +1,59 @@
+"""Where the agent's files are."""
+
+import os
+from typing import NamedTuple
+
+
+class Paths(NamedTuple):
+    """Every path that the agent reads or writes, below ``root`` (``--root``; empty on a running machine)."""
+
+    root: str = ""
+
+    def at(self, path: str) -> str:
+        """Return an absolute path below the root."""
+        return self.root.rstrip("/") + path
+
+    @property
+    def run(self) -> str:
+        """What lives until the next boot."""
+        return self.at("/run/b2ct-vm")
+
+    @property
+    def status(self) -> str:
+        """Result of the last checks, JSON."""
+        return os.path.join(self.run, "status.json")
+
+    @property
+    def scratch_result(self) -> str:
+        """What became of the scratch disk at boot, JSON."""
+        return os.path.join(self.run, "scratch.json")
+
+    @property
+    def conf(self) -> str:
+        """The agent's own settings, written by user-data or by ``b2ct contextualize``."""
+        return self.at("/etc/b2ct-vm/agent.conf")
+
+    @property
+    def scratch(self) -> str:
+        """Where the scratch disk is mounted."""
+        return self.at("/scratch")
+
+    @property
+    def work(self) -> str:
+        """The folder on whose file system jobs write when there is no scratch disk."""
+        return self.at("/var")
+
+    @property
+    def cvmfs_config(self) -> str:
+        """The CVMFS client's own tool; without it there is no client."""
+        return self.at("/usr/bin/cvmfs_config")
+
+    @property
+    def cvmfs_settings(self) -> str:
+        """The CVMFS client's site settings (CernVM-FS documentation, "Client Configuration")."""
+        return self.at("/etc/cvmfs/default.local")
+
+    @property
+    def cvmfs_cache(self) -> str:
+        """Folder of the CVMFS cache."""
+        return self.at("/var/lib/cvmfs")
