@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from b2ct.apply.iso.checks import ABSENT, NOTHING, Subject, Verdict, judge
+from b2ct.apply.checks import ABSENT, NOTHING, Verdict, judge
 from b2ct.apply.iso.eltorito import Platform
 from b2ct.apply.iso.source import BLOCK, SECTOR
 
 if TYPE_CHECKING:
+    from b2ct.apply.iso.checks import Subject
     from b2ct.apply.iso.eltorito import BootEntry
     from b2ct.apply.iso.partitions import Gpt
     from b2ct.apply.iso.source import Source

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from b2ct.apply.iso.checks import NOTHING, Subject, Verdict, judge
+from b2ct.apply.checks import NOTHING, Verdict, judge
 from b2ct.apply.iso.menus import open_esp
 from b2ct.plan.iso_facts import MenuHome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from b2ct.apply.iso.checks import Subject
     from b2ct.apply.iso.fat import FatVolume
     from b2ct.plan.iso_facts import MenuFile
     from b2ct.plan.menus import MenuEntry

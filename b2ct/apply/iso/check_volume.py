@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from b2ct.apply.iso.checks import NOTHING, Subject, Verdict, judge
+from b2ct.apply.checks import NOTHING, Verdict, judge
 from b2ct.apply.iso.names import sort_key
 from b2ct.apply.iso.pathtable import parse_path_table
 from b2ct.apply.iso.second_reader import list_with_pycdlib
@@ -12,6 +12,7 @@ from b2ct.apply.iso.source import SECTOR, round_up
 from b2ct.errors import IsoError
 
 if TYPE_CHECKING:
+    from b2ct.apply.iso.checks import Subject
     from b2ct.apply.iso.tree import Entry, Extent, Tree
 
 _JOLIET_UNITS = 64

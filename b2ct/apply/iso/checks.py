@@ -1,34 +1,17 @@
-"""What a consistency check looks at, and what it returns."""
+"""What a consistency check of an install ISO looks at."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from b2ct.errors import IsoError
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from b2ct.apply.iso.layout import IsoLayout
     from b2ct.apply.iso.source import Source
     from b2ct.plan.iso_facts import MenuFile
     from b2ct.plan.menus import Menu
-
-ABSENT = "absent"
-_SHOWN = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One consistency check of an image."""
-
-    name: str
-    ok: bool
-    """True also for what is absent: optional features need not be there."""
-    detail: str
-    """What was found, or what is wrong; ``absent`` where there is nothing to check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,32 +22,3 @@ class Subject:
     source: Source
     layout: IsoLayout
     menus: tuple[tuple[MenuFile, Menu], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The outcome of a check, not yet named."""
-
-    ok: bool
-    detail: str
-
-
-NOTHING = Verdict(ok=True, detail=ABSENT)
-"""The verdict on what an image does not have."""
-
-
-def judge(problems: list[str], found: str) -> Verdict:
-    """Return a failure that quotes the first problems, or a pass that says what was found."""
-    if not problems:
-        return Verdict(ok=True, detail=found)
-    more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
-    return Verdict(ok=False, detail="; ".join(problems[:_SHOWN]) + more)
-
-
-def run_check(name: str, check: Callable[[Subject], Verdict], subject: Subject) -> Check:
-    """Return the named outcome of a check; what it cannot read is a failure of it."""
-    try:
-        verdict = check(subject)
-    except IsoError as error:
-        verdict = Verdict(ok=False, detail=error.message)
-    return Check(name, verdict.ok, verdict.detail)

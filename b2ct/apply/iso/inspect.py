@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from b2ct.apply.checks import Check, run_check
 from b2ct.apply.iso import check_boot, check_menus, check_volume
 from b2ct.apply.iso.check_menus import kickstart_paths
-from b2ct.apply.iso.checks import Check, Subject, run_check
+from b2ct.apply.iso.checks import Subject
 from b2ct.apply.iso.layout import read_layout
 from b2ct.apply.iso.mediacheck import read_media_record, sum_media
 from b2ct.apply.iso.menus import read_esp_menus, read_tree_menus

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from b2ct.apply.checks import judge
 from b2ct.apply.iso.check_menus import unescape
-from b2ct.apply.iso.checks import judge
 from b2ct.apply.iso.dates import fat_stamp, parse_volume_date, record_date
 from b2ct.apply.iso.edit import check_volume_id
 from b2ct.apply.iso.menus import menu_syntax
