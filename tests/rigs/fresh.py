@@ -83,7 +83,8 @@ def _one_line_entries(text: str) -> Iterator[tuple[list[str], list[str]]]:
         yield [uri], [suite]
 
 
-def _read_sources() -> list[str]:
+def read_sources() -> list[str]:
+    """The texts of this machine's apt sources."""
     apt = Path("/etc/apt")
     paths = [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]
     return [
@@ -107,7 +108,7 @@ def _make_system(tree: Path) -> None:
     proxy = run_tool(["apt-config", "shell", "P", "Acquire::http::Proxy"])
     variables = {"http_proxy": proxy.split("'")[1]} if proxy else {}
     argv: list[str | Path] = ["debootstrap", "--variant=minbase", "--include=git,python3,ca-certificates", SUITE, tree]
-    run_tool([*argv, find_mirror(_read_sources(), SUITE)], env=variables)
+    run_tool([*argv, find_mirror(read_sources(), SUITE)], env=variables)
     tree.chmod(0o755)  # apt's own user has to enter it
     (tree / "etc/apt/sources.list").unlink()  # the mirror alone; the machine's sources say it again
     for name in _COPIED.split():
