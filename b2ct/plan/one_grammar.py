@@ -83,13 +83,13 @@ class _TextReader:
         found = NAME.match(self._text, start)
         if not found:
             self._refuse_stray()
-        self._at = found.end()
+        self._at, advice = found.end(), self._advice
         self._skip()
         if not self._sees("="):
             following = self._text[found.end() : found.end() + 1]
             if following and following in "-./:":
                 self._fail(f"{following!r} cannot stand in a name", "a name holds letters, digits and _", start)
-            self._fail(f"{found[0]} has no '=' behind it", self._advice or 'an attribute is NAME = "value"', start)
+            self._fail("a word has no '=' behind it", advice or 'an attribute is NAME = "value"', start)
         self._at = _EQUAL.match(self._text, self._at).end()  # type: ignore[union-attr]  # "=" stands there
         return found[0]
 
@@ -114,7 +114,9 @@ class _TextReader:
             if self._sees("]"):
                 break
             if not self._sees(","):
-                self._fail(f"after {key} of {name} neither ',' nor ']' follows", self._advice)
+                self._fail(
+                    f"after {key} of {name} neither ',' nor ']' follows", self._advice or "put a comma between two keys"
+                )
             self._at += 1
             self._skip()
             if self._sees("]"):
@@ -185,7 +187,10 @@ class _TextReader:
 
     def _skip(self) -> None:
         """Step over blanks, newlines and comments; a comment without a newline is none."""
-        self._at = _SKIPPED.match(self._text, self._at).end()  # type: ignore[union-attr]  # it matches ""
+        start = self._at
+        self._at = _SKIPPED.match(self._text, start).end()  # type: ignore[union-attr]  # it matches ""
+        if self._advice == _IN_QUOTES and self._text.find("\n", start, self._at) >= 0:
+            self._advice = ""
 
     def _sees(self, character: str) -> bool:
         return self._text.startswith(character, self._at)

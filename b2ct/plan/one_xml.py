@@ -93,6 +93,8 @@ class _XmlReader:
         pairs: dict[str, str] = {}
         for child in node.children:
             if child.kind is _Kind.ELEMENT and (value := self._key(node, child)) is not None:
+                if child.name in pairs:
+                    self._fail(child.line, f"the key {child.name} of {node.name} stands twice", "take one of them away")
                 pairs[child.name] = value
         return Attribute(stored_name(node.name), tuple(pairs.items())) if pairs else None
 
@@ -106,10 +108,9 @@ class _XmlReader:
 
     def _leaf(self, node: _Node) -> str | None:
         """Return the text of an element without elements; None without content."""
-        if len(node.children) > 1 and node.stray_text():
-            self._fail(
-                node.line, f"the text of {node.name} is in pieces, which OpenNebula drops", "write it as one piece"
-            )
+        if len(node.children) > 1:
+            problem = f"{node.name} holds text in pieces (a comment or a CDATA section cuts it), which OpenNebula drops"
+            self._fail(node.line, problem, "write it as one piece")
         value = next((child.content() for child in node.children if child.kind is not _Kind.REMARK), None)
         if value is not None and CDATA_END in value:
             self._fail(node.line, f"the value of {node.name} holds ]]>", "OpenNebula cannot store it")
