@@ -11,6 +11,8 @@ from b2ct.site.check import check_site
 from b2ct.site.model import Site
 from tests.unit.site.sites import KEY, SITE, changed
 
+VM = {"bundle": "w", "vo": "belle"}
+
 WRONG: list[tuple[str, Any, str, str]] = [
     # (path, value, where it is reported, words of the message)
     ("networks.service.gateway", "10.11.0.1", "networks.service.gateway", "outside 10.10.0.0/24"),
@@ -84,7 +86,16 @@ WRONG: list[tuple[str, Any, str, str]] = [
     ("media.version", "7.9", "media.version", "almalinux 7.9 is not supported"),
     ("vms", [{"bundle": "w", "vo": "atlas"}], "vms.0.vo", "no community is named atlas"),
     ("vms", [{"bundle": "w", "vo": "belle", "network": "x"}], "vms.0.network", "no network is named x"),
+    ("vms", [{**VM, "address": "192.168.100.9"}], "vms.0.address", "in no range of the network private"),
+    ("vms", [{**VM, "address": "192.168.100.10", "cores": ["1", "2"]}], "vms.0.address", "for one virtual machine"),
+    ("vms", [{**VM, "network": "service"}], "vms.0.network", "no addresses for virtual machines"),
+    ("vms", [{**VM, "cores": ["1", "1"]}], "vms.0.cores", "here twice"),
     ("vo.1", {"name": "belle"}, "vo.1.name", "belle is used twice"),
+    ("vo.1", {"name": "users"}, "vo.1.name", "group of OpenNebula itself"),
+    ("vo.1", {"name": "t2k", "user": "oneadmin"}, "vo.1.user", "user of OpenNebula itself"),
+    ("vo.1", {"name": "t2k", "user": "t2k"}, "vo.1", "has no password"),
+    ("vo.1", {"name": "t2k", "password": "file:x"}, "vo.1.password", "belongs to no user"),
+    ("opennebula.ca", "ca.pem", "opennebula.ca", "for an https endpoint"),
     (
         "hosts.2",
         {"name": "ask", "links": [{"network": "service", "address": "10.10.0.9"}]},
@@ -114,6 +125,15 @@ WARNINGS = [
 def findings(data: dict[str, Any]) -> list[tuple[str, str, Severity]]:
     site = Site.model_validate(data)
     return [(".".join(map(str, loc)), message, severity) for loc, message, _, severity in check_site(site)]
+
+
+def test_a_flavour_beyond_the_communitys_limits_is_reported() -> None:
+    community = {"name": "belle", "limits": {"cores": "8", "memory": "8GiB"}}
+    data = {**changed("vo", [community]), "vms": [{**VM, "cores": ["4", "16"]}]}
+    assert [(at, text) for at, text, _ in findings(data)] == [
+        ("vms.0.cores", "16 cores are more than belle may use (8)"),
+        ("vms.0.memory_per_core", "16 cores need more memory than belle may use"),
+    ]
 
 
 def test_the_site_that_the_tests_change_is_right() -> None:
