@@ -12,6 +12,9 @@ from b2ct.site.data_file import read_data_file
 from b2ct.site.types import Checksum, Name, ReleaseNumber, SiteModel, Text, Url, VersionNumber, pattern
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from b2ct.plan.artifact import Artifact
     from b2ct.plan.attributes import Template
 
 MANIFEST = "bundle.yaml"
@@ -109,6 +112,10 @@ class Bundle:
     """``template.txt``."""
     user_data: str
     """``user-data.yaml``."""
+    files: tuple[Artifact, ...] = ()
+    """The four files as they were read."""
+    folder: Path | None = None
+    """Where the manifest was read from: image files may lie beside it."""
 
 
 def read_manifest(text: str, file: str) -> Manifest:

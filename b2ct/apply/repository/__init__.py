@@ -1,0 +1,1 @@
+"""Reads bundles from folders and repositories, and builds repositories."""

@@ -1,0 +1,60 @@
+"""Small bundles and images for tests of repositories."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+USER_DATA = """#cloud-config
+write_files:
+  - path: /etc/b2ct.conf
+    owner: root:root
+    permissions: "0600"
+    content: worker
+runcmd:
+  - [systemctl, start, b2ct.service]
+"""
+
+IMAGE = """# An image.
+NAME = "@IMAGE_NAME@"
+PATH = "@IMAGE_PATH@"
+TYPE = "OS"
+DEV_PREFIX = "vd"
+"""
+
+TEMPLATE = """# A VM template.
+NAME = "{name}"
+DESCRIPTION = "says \\"worker\\", and 'no more'"
+CPU = "1"
+MEMORY = "2048"
+OS = [ ARCH = "x86_64", BOOT = "disk0" ]
+DISK = [ IMAGE_ID = "@IMAGE_ID@", DEV_PREFIX = "vd" ]
+DISK = [ TYPE = "fs", SIZE = "20480", TARGET = "vdb" ]
+NIC = [ NETWORK_ID = "@NETWORK_ID@", MODEL = "virtio", SECURITY_GROUPS = "0" ]
+SCHED_REQUIREMENTS = "CLUSTER_ID = 0 | NAME = \\"big*\\""
+CONTEXT = [
+  NETWORK = "YES",
+  SET_HOSTNAME = "$NAME",
+  USERDATA_ENCODING = "base64",
+  USERDATA = "{user_data}" ]
+"""
+
+
+def write_bundle(folder: Path, name: str = "worker", version: str = "1.0.0", images: str = "") -> Path:
+    """Write a valid bundle into ``folder``; ``images`` is its list in YAML, by default one image of the version.
+
+    Returns:
+        The folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    images = images or f"[{{guest: el9, build: {name}-el9, version: {version}}}]"
+    manifest = f"name: {name}\nversion: {version}\ntitle: A worker\nkind: worker\nimages: {images}\n"
+    encoded = base64.b64encode(USER_DATA.encode()).decode()
+    (folder / "bundle.yaml").write_text(manifest)
+    (folder / "image.one").write_text(IMAGE)
+    (folder / "template.txt").write_text(TEMPLATE.format(name=name, user_data=encoded))
+    (folder / "user-data.yaml").write_text(USER_DATA)
+    return folder
