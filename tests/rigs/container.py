@@ -22,11 +22,8 @@ PACKAGES = ("dbus", "iproute2", "openssh-server", "python3", "sudo", "systemd", 
 BOOT_S = 60.0
 STOP_S = 30.0
 
-_WITHOUT = """
-etc/systemd/system/timers.target.wants/apt-daily.timer
-etc/systemd/system/timers.target.wants/apt-daily-upgrade.timer
-etc/systemd/system/timers.target.wants/dpkg-db-backup.timer
-""".split()
+_TIMERS = ("apt-daily", "apt-daily-upgrade", "dpkg-db-backup")
+"""They would work beside the test."""
 
 _START = """
 set -e
@@ -76,8 +73,8 @@ def make_debian(packages: Sequence[str] = PACKAGES) -> Path:
         include = f"--include={','.join(packages)}"
         mirror = find_mirror(read_sources(), SUITE)
         run_tool(["debootstrap", "--variant=minbase", include, SUITE, out / "root", mirror], env=variables)
-        for name in _WITHOUT:
-            (out / "root" / name).unlink(missing_ok=True)
+        for name in _TIMERS:
+            (out / f"root/etc/systemd/system/timers.target.wants/{name}.timer").unlink(missing_ok=True)
 
     return make_cached("debian", (SUITE, *packages), install) / "root"
 
@@ -95,10 +92,10 @@ def start_container(base: Path, folder: Path) -> Iterator[Container]:
         (folder / name).mkdir(parents=True)
     machine = f"b2ct-{uuid.uuid4().hex[:8]}"
     nspawn = ["systemd-nspawn", "--register=no", "--keep-unit", f"--machine={machine}", "--console=pipe", "--boot"]
-    argv = ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-c", _START, "sh", base, folder]
+    argv = ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-c", _START, "sh", str(base), str(folder)]
     console = folder / "console.log"
     with console.open("wb") as log:
-        words = [*argv, *nspawn, "-D", folder / "root"]
+        words = [*argv, *nspawn, "-D", str(folder / "root")]
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
     try:
         yield _wait(process, console)
