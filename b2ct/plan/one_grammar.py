@@ -71,7 +71,7 @@ class _TextReader:
         self._skip()
         while self._at < len(self._text):
             name = self._name()
-            value = self._vector(name) if self._opens_vector() else self._value(name)
+            value = self._vector(name) if self._sees("[") else self._value(name)
             if value != ():
                 attributes.append(Attribute(stored_name(name), value))
             self._skip()
@@ -93,9 +93,6 @@ class _TextReader:
         self._at = _EQUAL.match(self._text, self._at).end()  # type: ignore[union-attr]  # "=" stands there
         return found[0]
 
-    def _opens_vector(self) -> bool:
-        return self._sees("[")
-
     def _vector(self, name: str) -> Vector:
         """Read ``[ KEY = value, ... ]``; the first of two equal keys wins."""
         self._refuse_cdata_end(name)
@@ -103,27 +100,31 @@ class _TextReader:
         self._advice = ""
         self._skip()
         pairs: dict[str, str] = {}
-        while not self._sees("]") or pairs:
-            key = self._name()
-            if key[0].isdigit():
-                self._fail(f"the key {key} of {name} begins with a digit", "OpenNebula could not read it back")
-            if self._sees("["):
-                self._fail(f"{key} of {name} is a vector within a vector", 'write its value as text in "..."')
-            pairs.setdefault(key.upper(), self._value(f"{key} of {name}", in_vector=True))
-            self._skip()
-            if self._sees("]"):
-                break
-            if not self._sees(","):
-                self._fail(
-                    f"after {key} of {name} neither ',' nor ']' follows", self._advice or "put a comma between two keys"
-                )
+        if not self._sees("]"):
+            self._pair(name, pairs)
+        while self._sees(","):
             self._at += 1
             self._skip()
             if self._sees("]"):
                 self._fail(f"{name} ends in a comma", "take the last comma away")
+            self._pair(name, pairs)
+        if self._at == len(self._text):
+            self._refuse_stray()
+        if not self._sees("]"):
+            self._fail(f"the keys of {name} end without a ]", self._advice or "put a comma between two keys")
         self._at += 1
         self._advice = ""
         return tuple(pairs.items())
+
+    def _pair(self, vector: str, pairs: dict[str, str]) -> None:
+        """Read ``KEY = value`` and what may stand in front of the next comma."""
+        key = self._name()
+        if key[0].isdigit():
+            self._fail(f"the key {key} of {vector} begins with a digit", "OpenNebula could not read it back")
+        if self._sees("["):
+            self._fail(f"{key} of {vector} is a vector within a vector", 'write its value as text in "..."')
+        pairs.setdefault(key.upper(), self._value(f"{key} of {vector}", in_vector=True))
+        self._skip()
 
     def _value(self, name: str, *, in_vector: bool = False) -> str:
         """Read a value, unquoted or in double quotes."""
