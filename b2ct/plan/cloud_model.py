@@ -133,9 +133,14 @@ class CloudFacts:
     objects: tuple[Existing, ...] = ()
 
     def find(self, kind: Kind, name: str, owner: str | None = None) -> Existing | None:
-        """Return the object of that kind and name (and owner, when given), or None."""
-        found = (item for item in self.objects if item.kind is kind and item.name == name)
-        return next((item for item in found if owner is None or item.owner in {owner, ""}), None)
+        """Return the object of that kind and name (and owner, when given), or None.
+
+        Of several owners' objects it is the asking user's own, else oneadmin's, else any.
+        """
+        found = [item for item in self.objects if item.kind is kind and item.name == name]
+        if owner is not None:
+            found = [item for item in found if item.owner in {owner, ""}]
+        return min(found, key=lambda item: (item.owner != self.user, item.owner != "oneadmin"), default=None)
 
 
 class Verb(StrEnum):

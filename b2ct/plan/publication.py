@@ -76,7 +76,9 @@ class VmTemplate:
     hugepages: HugePages | None
     network: str
     address: IPv4Address | None
+    cluster: str
     cluster_id: int
+    """Number of the cluster; 0 as long as a cluster that is to be made has none."""
     security_group_id: int
     ssh_keys: tuple[str, ...]
     onegate: bool
@@ -189,7 +191,7 @@ class _Planner:
         cluster = vm.cluster or self.site.opennebula.cluster
         cluster_id = self._cluster_id(cluster)
         findings = []
-        if cluster_id is None:
+        if cluster_id is None and self.facts is None:
             findings.append(Finding((*loc, "cluster"), f"OpenNebula's number of the cluster {cluster} is not known"))
         made: list[VmTemplate] = []
         for wish in vm.cores:
@@ -240,6 +242,7 @@ class _Planner:
             hugepages=vm.hugepages,
             network=vm.network,
             address=vm.address,
+            cluster=vm.cluster or self.site.opennebula.cluster,
             cluster_id=cluster_id,
             security_group_id=self._security_group_id(),
             ssh_keys=community.ssh_keys if community else (),

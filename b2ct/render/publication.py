@@ -82,7 +82,12 @@ def _wanted_template(publication: Publication, vm: VmTemplate, name: str, site: 
         mark=Mark(site.site, vm.bundle, vm.version),
         group=vm.group if facts.admin else None,
         permissions=TEMPLATE_PERMISSIONS,
-        needs=(Reference(Kind.IMAGE, vm.image), Reference(Kind.NETWORK, vm.network), *group),
+        needs=(
+            Reference(Kind.IMAGE, vm.image),
+            Reference(Kind.NETWORK, vm.network),
+            Reference(Kind.CLUSTER, vm.cluster),
+            *group,
+        ),
     )
 
 

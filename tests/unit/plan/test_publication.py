@@ -70,10 +70,6 @@ def test_two_templates_of_one_name_are_refused() -> None:
         ({"bundle": "belle2-worker", "vo": "belle", "version": "9"}, "vms.0.version: belle2-worker has no version 9"),
         ({"bundle": "belle2-worker", "vo": "belle", "guest": "el5"}, "vms.0.guest: belle2-worker has no guest el5"),
         ({"bundle": "generic-worker"}, "vms.0: generic-worker works for a community, and none is named"),
-        (
-            {"bundle": "belle2-worker", "vo": "belle", "cluster": "slow"},
-            "vms.0.cluster: OpenNebula's number of the cluster slow is not known",
-        ),
     ],
 )
 def test_what_cannot_be_is_said(vm: dict[str, Any], finding: str) -> None:
@@ -124,3 +120,11 @@ def test_the_newest_version_is_the_largest_number_and_an_older_one_can_be_asked_
     assert newest.manifest.version == "1.10.0"
     asked = choose_bundle(versions, "belle2-worker", "1.2.0")
     assert asked is versions[2]
+
+
+def test_the_number_of_a_cluster_has_to_be_asked_for() -> None:
+    site = site_with({"bundle": "belle2-worker", "vo": "belle", "cluster": "fast"})
+    publication, findings = make_publication(site, BUNDLES, FACTS, onegate=True)
+    assert (publication.templates[0].cluster_id, findings) == (101, ())
+    _, findings = make_publication(site, BUNDLES, None, onegate=True)
+    assert [f.message for f in findings] == ["OpenNebula's number of the cluster fast is not known"]
