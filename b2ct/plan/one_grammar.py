@@ -172,7 +172,7 @@ class _TextReader:
             return
         end = self._text.find("\n", self._at)
         if self._text.find(CDATA_END, self._at, end if end >= 0 else len(self._text)) >= 0:
-            self._fail(f"the line of {name} holds ]]>", "OpenNebula cannot store it")
+            self._fail(f"the line of {name} holds ]]>", "OpenNebula takes none, not even in a comment there")
 
     def _refuse_stray(self) -> NoReturn:
         if self._at == len(self._text):

@@ -59,4 +59,5 @@ def test_the_stored_form_is_sorted_and_trimmed() -> None:
         Attribute("B", "a"),
     )
     assert stored_form(stored_form(template)) == stored_form(template)
-    assert stored_form((Attribute("A", "\u00a0x\u2003"),)) == (Attribute("A", "\u00a0x\u2003"),)
+    other_blanks = (Attribute("A", "\u00a0x\u2003"), Attribute("V", (("K", "\u00a0"),)))
+    assert stored_form(other_blanks) == other_blanks
