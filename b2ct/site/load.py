@@ -13,7 +13,10 @@ from b2ct.site.model import Site
 from b2ct.site.yaml import Document, Loc, read_yaml
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
+
+    from b2ct.site.findings import Finding
 
 
 PLACEHOLDERS: dict[str, Any] = {
@@ -64,13 +67,22 @@ def read_site_text(text: str, file: str) -> tuple[Site | None, tuple[Problem, ..
     if not isinstance(document.data, dict):
         return None, (Problem(file, 1, "", "the file has to hold keys such as site, domain, media and hosts"),)
     site, found, refused = _validate(file, document)
-    findings = [
-        Problem(file, document.line(finding.loc), dotted(finding.loc), finding.message, finding.hint, finding.severity)
-        for finding in (check_site(site) if site else ())
-        if not _is_doubtful(finding.loc, refused)
-    ]
+    certain = (one for one in (check_site(site) if site else ()) if not _is_doubtful(one.loc, refused))
+    findings = _locate(certain, document, file)
     problems = tuple(sorted({*document.problems, *found, *findings}))
     return (None if found else site), problems
+
+
+def locate_findings(findings: Iterable[Finding], path: Path) -> tuple[Problem, ...]:
+    """Return findings about a site that was read from ``path`` as problems with their lines."""
+    return _locate(findings, read_yaml(path.read_text(encoding="utf-8-sig"), str(path)), str(path))
+
+
+def _locate(findings: Iterable[Finding], document: Document, file: str) -> tuple[Problem, ...]:
+    return tuple(
+        Problem(file, document.line(finding.loc), dotted(finding.loc), finding.message, finding.hint, finding.severity)
+        for finding in findings
+    )
 
 
 def _validate(file: str, document: Document) -> tuple[Site | None, list[Problem], list[Loc]]:
