@@ -54,6 +54,8 @@ class Source(SiteModel):
     """Package mirror (``debootstrap``), cloud image, or boot ISO."""
     suite: Name | None = None
     """Release name, ``bookworm`` (``debootstrap``)."""
+    security_url: Url | None = None
+    """Mirror of the suite ``bookworm-security`` (``debootstrap``)."""
     components: tuple[Name, ...] = ("main",)
     """Archive components (``debootstrap``)."""
     checksum: Checksum | None = None

@@ -1,0 +1,1 @@
+"""Makes golden images: disks that become workers by their context alone."""

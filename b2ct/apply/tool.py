@@ -1,0 +1,118 @@
+"""Runs other programs: the one door, whose errors say what ran and what it wrote."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from b2ct.errors import B2ctError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+TOOL_TIMEOUT_S = 3600.0
+"""How long a program may take unless its caller says otherwise, seconds."""
+
+_TAIL = 4000
+_SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
+
+class ToolError(B2ctError):
+    """A program failed, or took too long; carries its arguments, exit code and output."""
+
+    def __init__(self, argv: Sequence[str], returned: int | None, stdout: str, stderr: str) -> None:
+        self.argv = tuple(argv)
+        self.returned = returned
+        """Exit code; None when it took too long."""
+        self.stdout = stdout
+        self.stderr = stderr
+        how = "took too long" if returned is None else f"failed with exit code {returned}"
+        said = (stderr.strip() or stdout.strip())[-_TAIL:]
+        super().__init__(f"{' '.join(self.argv)}: {how}" + (f"\n{said}" if said else ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program that is needed, and the packages that bring it."""
+
+    name: str
+    """Its name, or the absolute path of a file."""
+    debian: str
+    """Debian's and Ubuntu's package."""
+    el: str | None
+    """The EL family's package; None where it has none."""
+
+
+def find_program(name: str) -> str | None:
+    """Return the path of the program ``name``, also where only root's PATH leads; None if there is none."""
+    return shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", os.defpath), *_SBIN)))
+
+
+def need_programs(programs: Iterable[Program]) -> None:
+    """Return if all ``programs`` are there.
+
+    Raises:
+        UsageError: names every program that is missing, and the packages to install.
+    """
+    missing = [program for program in programs if find_program(program.name) is None and not _is_file(program.name)]
+    if not missing:
+        return
+    debian = sorted({program.debian for program in missing})
+    hint = f"on Debian and Ubuntu: apt-get install {' '.join(debian)}"
+    foreign = [program.name for program in missing if program.el is None]
+    el = sorted({program.el for program in missing if program.el})
+    hint += f"; on EL: dnf install {' '.join(el)}" if el else ""
+    hint += f"; EL has no {', '.join(foreign)}" if foreign else ""
+    raise UsageError(f"missing: {', '.join(program.name for program in missing)}", hint=hint)
+
+
+def run_tool(
+    argv: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    text_in: str | None = None,
+    timeout_s: float = TOOL_TIMEOUT_S,
+) -> str:
+    """Run ``argv`` to its end and return its standard output; ``env`` is added to the environment, in the C locale.
+
+    Secrets go through ``text_in`` (standard input), never through ``argv``.
+
+    Raises:
+        ToolError: it could not be started, did not return 0, or took longer than ``timeout_s``.
+    """
+    words = [str(word) for word in argv]
+    words[0] = find_program(words[0]) or words[0]
+    variables = {**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC", **(env or {})}
+    try:
+        done = subprocess.run(  # noqa: S603 (argv is a list; no shell reads it)
+            words,
+            cwd=cwd,
+            env=variables,
+            input=text_in or "",
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=timeout_s,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ToolError(words, None, _text(error.stdout), _text(error.stderr)) from error
+    except OSError as error:
+        raise ToolError(words, 127, "", str(error)) from error
+    if done.returncode != 0:
+        raise ToolError(words, done.returncode, done.stdout, done.stderr)
+    return done.stdout
+
+
+def _text(output: bytes | str | None) -> str:
+    """Return what was written before the time was over; subprocess gives bytes there even in text mode."""
+    return output.decode(errors="replace") if isinstance(output, bytes) else output or ""
+
+
+def _is_file(name: str) -> bool:
+    return name.startswith("/") and os.path.exists(name)  # noqa: PTH110 (a name, not a path, came in)
