@@ -93,9 +93,9 @@ def merge_templates(template: Template, extra: Template) -> Template:
 
 
 def stored_form(template: Template) -> Template:
-    """Return what OpenNebula 7.x stores of ``template``: sorted by name and key, values without blanks around them.
+    """Return what OpenNebula 7.4 stores of ``template``: sorted by name and key, values without blanks around them.
 
-    6.10 sorts too (``std::map`` in include/Template.h), but keeps the blanks; to compare a wish with what a server
+    6.10 to 7.2 sort too (``multimap`` in include/Template.h), but keep the blanks; to compare a wish with what a server
     holds, bring both into this form.
     """
     shaped = (

@@ -23,7 +23,7 @@ def parse_template(text: str, file: str) -> Template:
 
     ``text`` is read as OpenNebula 6.10 and 7.4 read it (src/parsers/template_parser.l, src/template/Template.cc): XML
     when ``<`` is its first character, the text form otherwise. Line ends become ``\n``, as they do on the way to the
-    server. Blanks around a value are kept, as 6.10 keeps them; `attributes.stored_form` takes them off, as 7.x does.
+    server. Blanks around a value are kept, as 6.10 keeps them; `attributes.stored_form` takes them off, as 7.4 does.
 
     Some texts that a server takes are refused, because it stores something else than stands there:
 

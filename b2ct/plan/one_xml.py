@@ -67,7 +67,9 @@ class _XmlReader:
         self._parser.EndCdataSectionHandler = lambda: self._add(_Kind.TEXT)
         self._parser.CommentHandler = lambda _: self._add(_Kind.REMARK)
         self._parser.ProcessingInstructionHandler = lambda *_: self._add(_Kind.REMARK)
-        self._parser.StartDoctypeDeclHandler = lambda *_: self._fail(self._here(), "a document type", _AS_TEXT)
+        self._parser.StartDoctypeDeclHandler = lambda *_: self._fail(
+            self._here(), "a document type declaration is not read", _AS_TEXT
+        )
         self._parser.XmlDeclHandler = self._declaration
 
     def template(self, text: str) -> Template:
@@ -75,9 +77,8 @@ class _XmlReader:
         try:
             self._parser.Parse(text, True)  # noqa: FBT003 - expat takes it by position only
         except expat.ExpatError as error:
-            self._fail(
-                error.lineno, expat.ErrorString(error.code), "close every element, write &lt; for < and &amp; for &"
-            )
+            problem = f"this is no XML: {expat.ErrorString(error.code)}"
+            self._fail(error.lineno, problem, "close every element, write &lt; for < and &amp; for &")
         (root,) = (child for child in self._open[0].children if child.kind is _Kind.ELEMENT)
         if stray := root.stray_text():
             self._fail(stray.line, "text outside of any attribute is dropped by OpenNebula", _AS_TEXT)
@@ -142,7 +143,11 @@ class _XmlReader:
 
     def _declaration(self, _version: str, encoding: str | None, _standalone: int) -> None:
         if encoding is not None and encoding.upper() not in ("UTF-8", "US-ASCII"):
-            self._fail(self._here(), f"the encoding {encoding}", "save the file as UTF-8, and say so in its first line")
+            self._fail(
+                self._here(),
+                f"the encoding {encoding} is not read",
+                "save the file as UTF-8, and say so in its first line",
+            )
 
     def _here(self) -> int:
         return self._parser.CurrentLineNumber
