@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from b2ct.assets import Assets
 
 CONF_PATH = "etc/b2ct-vm/agent.conf"
-POLL_S = 2.0
+POLL_S = 1.0
 REFUSAL_PATIENCE_S = 30.0
 """A machine that has just booted may answer before its keys are in place."""
 PROBE_TIMEOUT_S = 30.0
 INSTALL_TIMEOUT_S = 450.0
 """Formatting a scratch disk takes its time."""
 
-_UNPACK = 'umask 077; d=$(mktemp -d) || exit 1; trap "rm -rf $d" EXIT; tar -x -f - -C "$d" && sh "$d/install.sh" "$d"'
+UNPACK = 'umask 077; d=$(mktemp -d) || exit 1; trap "rm -rf $d" EXIT; tar -x -f - -C "$d" && sh "$d/install.sh" "$d"'
 """One line, without a single quote: every login shell passes it on as it is."""
 
 
@@ -75,7 +75,7 @@ def contextualize_host(request: ContextualizeRequest, assets: Assets, *, ssh: Ru
     archive = make_archive(assets, request.settings)
     found = _wait_for_ssh(target, _read(assets, "probe.sh"), deadline_s, ssh)
     prefix = _need(target, found)
-    answer = ssh(target, f"{prefix}sh -c '{_UNPACK}'", archive, INSTALL_TIMEOUT_S)
+    answer = ssh(target, f"{prefix}sh -c '{UNPACK}'", archive, INSTALL_TIMEOUT_S)
     if answer.exit_code != 0 or "b2ct:installed" not in answer.stdout.splitlines():
         said = (answer.stderr.strip() or answer.stdout.strip())[-500:]
         raise RemoteError(f"{target.host}: the agent could not be installed: {said or 'no reason was given'}")
@@ -174,9 +174,7 @@ def _wait_for_agent(target: SshTarget, command: str, deadline_s: float, ssh: Run
                 return status
             last = f"the agent says: {status['error']}"
             if any(check[0] == "settings" and check[1] == "failed" for check in _checks(status)):
-                raise RemoteError(
-                    f"{target.host}: {last}", hint="nothing waits for a setting that is wrong"
-                )
+                raise RemoteError(f"{target.host}: {last}", hint="nothing waits for a setting that is wrong")
         if time.monotonic() >= deadline_s:
             hint = "journalctl -u b2ct-vm-agent on the machine says more; a second run goes on from here"
             raise RemoteError(f"{target.host}: not ready in time; {last}", hint=hint)
