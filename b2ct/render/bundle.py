@@ -58,7 +58,18 @@ def render_user_data(text: str, files: tuple[tuple[str, str], ...]) -> str:
         entry = written.setdefault(path, {"path": path, "owner": "root:root", "permissions": "0644"})
         entry["content"] = content
     data["write_files"] = list(written.values())
-    return "#cloud-config\n" + yaml.safe_dump(data, sort_keys=False, width=1000)
+    return "#cloud-config\n" + yaml.dump(data, Dumper=_Dumper, sort_keys=False, width=1000)
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML in which text of several lines stands as it is, for who looks into a running guest's user-data."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 def _with_disks(template: Template, vm: VmTemplate, image: ByName | int) -> Template:
@@ -109,7 +120,7 @@ def _with_context(template: Template, vm: VmTemplate, user_data: str) -> Templat
     if vm.ssh_keys:
         context["SSH_PUBLIC_KEY"] = "\n".join(vm.ssh_keys)
     if vm.onegate:
-        context |= {"TOKEN": "YES", "REPORT_READY": "YES"}
+        context |= {"TOKEN": "YES"}
     context |= dict(vm.context)
     context["USERDATA_ENCODING"] = "base64"
     context["USERDATA"] = base64.b64encode(user_data.encode()).decode()

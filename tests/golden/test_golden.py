@@ -1,19 +1,31 @@
-"""What is put on the media of every example site, as whole trees; ``pytest tests/golden --regenerate`` writes them."""
+"""Everything that is made of every example site, as whole trees; ``pytest tests/golden --regenerate`` writes them."""
 
 import shutil
 
 import pytest
 
+from b2ct.plan.publication import make_publication
+from b2ct.render.publication import Numbers, render_bundle_files
 from b2ct.site.load import load_site, read_site
+from b2ct.site.model import Site
 from tests.rigs.kickstarts import CASES, GOLDEN, load_facts, render_case
 from tests.rigs.menus import render_site_menus, site_release
+from tests.unit.plan.bundles import BUNDLES
 
 
 def render_whole(case: str) -> dict[str, str]:
-    """Return everything that is put on the media of an example site, by path: kickstarts and boot menus."""
+    """Return what is made of an example site, by path: kickstarts, boot menus, OpenNebula's images and VM templates."""
     site = load_site(GOLDEN / case / "site.yaml")
     menus = render_site_menus(site, site_release(site, is_dvd=load_facts(case).is_dvd))
-    return render_case(case) | {menu.path: menu.data.decode() for menu in menus}
+    return render_case(case) | {menu.path: menu.data.decode() for menu in menus} | render_opennebula(site)
+
+
+def render_opennebula(site: Site) -> dict[str, str]:
+    """Return the files for OpenNebula's own tools, under ``opennebula/``."""
+    publication, findings = make_publication(site, BUNDLES, None, onegate=True)
+    assert findings == ()
+    files = render_bundle_files(publication, "/var/tmp", Numbers())  # noqa: S108 - a path on the front-end
+    return {f"opennebula/{file.path}": file.data.decode() for file in files}
 
 
 @pytest.mark.parametrize("case", CASES)
