@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Answer = int | str
-Handler = "Callable[..., Answer]"
 
 
 class FaultError(Exception):
@@ -49,18 +48,18 @@ class Call:
     """The state is locked meanwhile; a call that waits for others locks it itself."""
 
     def checked(self, params: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return the parameters that the call takes; more are passed over, as xmlrpc-c does.
+        """Return the session and the parameters that the call takes; more are passed over, as xmlrpc-c does.
 
         Raises:
             FaultError: too few, or of a wrong type.
         """
-        if len(params) < self.needed:
+        if len(params) <= self.needed:
             raise FaultError(-501, "Not enough parameters")
         names = {int: "integer", bool: "boolean", str: "string", list: "array"}
-        for value, kind in zip(params, self.types, strict=False):
+        for value, kind in zip(params, (str, *self.types), strict=False):
             if type(value) is not kind:
                 raise FaultError(-501, f"Parameter that is supposed to be {names[kind]} is not")
-        return params[: len(self.types)]
+        return params[: 1 + len(self.types)]
 
 
 CALLS: dict[str, Call] = {}
@@ -88,8 +87,7 @@ def xml(tree: ET.Element) -> str:
 
 
 def merge_attributes(template: ET.Element, new: list[ET.Element], *, append: bool) -> None:
-    """Update a template: replace all of it, or with ``append`` the attributes of the same names. NAME never counts."""
-    new = [attribute for attribute in new if attribute.tag != "NAME"]
+    """Update a template: replace all of it, or with ``append`` the attributes of the same names."""
     names = {attribute.tag for attribute in new}
     kept = [attribute for attribute in template if append and attribute.tag not in names]
     template[:] = [*kept, *new]
@@ -142,7 +140,8 @@ def _pool(kind: str) -> Callable[..., Answer]:
                 continue
             if kind == "vm" and not _in_state(tree, int(str(more[0])) if more else -1):
                 continue
-            pool.append(_POOL_VIEWS.get(kind, lambda tree: tree)(tree))
+            view = _POOL_VIEWS.get(kind)
+            pool.append(view(tree) if view else tree)
         return xml(pool)
 
     return act
@@ -171,11 +170,17 @@ def _in_state(tree: ET.Element, state: int) -> bool:
     return {-2: True, -1: now != 6}.get(state, now == state)
 
 
+_VM_IN_POOL = (
+    *("ID", "UID", "GID", "UNAME", "GNAME", "NAME", "LAST_POLL", "STATE", "LCM_STATE"),
+    *("RESCHED", "STIME", "ETIME", "DEPLOY_ID"),
+)
+_HISTORY_IN_POOL = ("OID", "SEQ", "HOSTNAME", "HID", "CID", "DS_ID", "VM_MAD", "TM_MAD", "ACTION")
+
+
 def _vm_in_pool(tree: ET.Element) -> ET.Element:
     """Return the short form of a VM; VM pools leave most of it out."""
     short = ET.Element("VM")
-    kept = "ID UID GID UNAME GNAME NAME LAST_POLL STATE LCM_STATE RESCHED STIME ETIME DEPLOY_ID".split()
-    short.extend(child(tree, tag) for tag in kept)
+    short.extend(child(tree, tag) for tag in _VM_IN_POOL)
     template = ET.SubElement(short, "TEMPLATE")
     parts = {
         "DISK": "DISK_ID DATASTORE DATASTORE_ID IMAGE IMAGE_ID SIZE TYPE CLONE CLONE_TARGET LN_TARGET "
@@ -189,11 +194,11 @@ def _vm_in_pool(tree: ET.Element) -> ET.Element:
             part = ET.SubElement(template, tag)
             part.extend(key for name in keys.split() for key in whole.findall(name))
     ET.SubElement(short, "MONITORING")
-    ET.SubElement(short, "USER_TEMPLATE").extend(tree.findall("USER_TEMPLATE/*"))
+    ET.SubElement(short, "USER_TEMPLATE")  # what a site wrote there is not shown in pools
     records = ET.SubElement(short, "HISTORY_RECORDS")
     for whole in tree.findall("HISTORY_RECORDS/HISTORY")[-1:]:
         record = ET.SubElement(records, "HISTORY")
-        record.extend(child(whole, tag) for tag in "OID SEQ HOSTNAME HID CID DS_ID VM_MAD TM_MAD ACTION".split())
+        record.extend(child(whole, tag) for tag in _HISTORY_IN_POOL)
     return short
 
 

@@ -290,6 +290,9 @@ class Cloud:
         for kind in ("cluster", "host", "datastore", "secgroup"):
             for tree in load_recording(self.version, f"{kind}pool.info").tree:
                 self._keep(kind, copy.deepcopy(tree))
+        for name in ("host.info__monitored-dummy", "host.info__with-vm"):
+            monitored = load_recording(self.version, name).tree
+            child(self.find("host", number(monitored)), "MONITORING").extend(child(monitored, "MONITORING"))
 
     def _keep(self, kind: str, tree: ET.Element) -> None:
         self.objects[kind][number(tree)] = tree

@@ -9,7 +9,9 @@ from xml.etree import ElementTree as ET
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_NAME_STATE = (
+_Rules = tuple[tuple[re.Pattern[str], str], ...]
+
+_NAME_STATE: _Rules = (
     (re.compile(r"[ \t]*#.*\n"), ""),
     (re.compile(r"[ \t\n]+"), ""),
     (re.compile(r"[A-Za-z0-9_]+"), "VARIABLE"),
@@ -18,7 +20,7 @@ _NAME_STATE = (
     (re.compile(r"[ \t\n]*,[ \t\n]*"), "COMMA"),
     (re.compile(r"[ \t\n]*\][ \t\n]*"), "CBRACKET"),
 )
-_VALUE_STATE = (
+_VALUE_STATE: _Rules = (
     (re.compile(r"[ \t]*\[[ \t\n]*"), "OBRACKET"),
     (re.compile(r".*\]\]>.*"), "CCDATA"),
     (re.compile(r'"(?:\\"|[^"])*"'), "QUOTED"),

@@ -137,12 +137,11 @@ def _file_size(cloud: Cloud, path: str) -> int | None:
     if path in cloud.files:
         return virtual_size(cloud.files[path])
     try:
-        data = Path(path).open("rb")
+        with Path(path).open("rb") as file:
+            head = file.read(32)
+        return virtual_size(head) if head[:4] == QCOW2 else Path(path).stat().st_size
     except OSError:
         return None
-    with data:
-        head = data.read(32)
-    return virtual_size(head) if head[:4] == QCOW2 else Path(path).stat().st_size
 
 
 QCOW2 = b"QFI\xfb"

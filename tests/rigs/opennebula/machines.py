@@ -82,7 +82,9 @@ call("cluster.addvnet", "ii")(_adder("vn"))
 
 
 @call("host.allocate", "sss|i")
-def _allocate_host(cloud: Cloud, caller: Caller, name: str, im_mad: str, vm_mad: str, cluster_id: int = -1) -> int:
+def _allocate_host(  # noqa: PLR0913, PLR0917 - as the call has it
+    cloud: Cloud, caller: Caller, name: str, im_mad: str, vm_mad: str, cluster_id: int = -1
+) -> int:
     cloud.authorize_create(caller, "host")
     cluster = cloud.find("cluster", DEFAULT_CLUSTER if cluster_id == -1 else cluster_id)
     cloud.check_new_name("host", name, -1)

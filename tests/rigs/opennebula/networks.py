@@ -151,7 +151,7 @@ def _update_ar(cloud: Cloud, caller: Caller, network_id: int, text: str) -> int:
         for made in tree.findall("AR_POOL/AR"):
             if made.findtext("AR_ID") == wanted:
                 for key in given:
-                    if key.tag in {"SIZE"} or made.find(key.tag) is None:
+                    if key.tag == "SIZE" or made.find(key.tag) is None:
                         put(made, key.tag, key.text)
                 break
         else:
@@ -176,7 +176,8 @@ def lease(tree: ET.Element, vm_id: int) -> tuple[ET.Element, str, str]:
     for made in tree.findall("AR_POOL/AR"):
         taken = {entry.findtext("MAC") for entry in made.findall("LEASES/LEASE")}
         first = int((made.findtext("MAC") or "").replace(":", ""), 16)
-        for offset in range(number(made, "SIZE")):
+        size, start = number(made, "SIZE"), number(made, "NEXT_INDEX")  # 7.4 does not use a freed address at once
+        for offset in (*range(start, size), *range(start)):
             mac = _mac(first + offset)
             if mac in taken:
                 continue
@@ -184,6 +185,8 @@ def lease(tree: ET.Element, vm_id: int) -> tuple[ET.Element, str, str]:
             entry = ET.SubElement(child(made, "LEASES"), "LEASE")
             for tag, value in (("IP", ip), ("MAC", mac), ("VM", vm_id)):
                 put(entry, tag, value)
+            if made.find("NEXT_INDEX") is not None:
+                put(made, "NEXT_INDEX", (offset + 1) % size)
             _count_leases(tree)
             return made, ip, mac
     raise RefusedError(INTERNAL, "Cannot get IP/MAC lease from virtual network.")

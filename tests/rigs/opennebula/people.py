@@ -31,7 +31,7 @@ def _refuse_others(cloud: Cloud, caller: Caller, kind: str, tree: ET.Element) ->
 
 
 @call("user.allocate", "sss|a")
-def _allocate_user(
+def _allocate_user(  # noqa: PLR0913, PLR0917 - as the call has it
     cloud: Cloud, caller: Caller, name: str, password: str, driver: str, groups: list[int] | None = None
 ) -> int:
     cloud.authorize_create(caller, "user")

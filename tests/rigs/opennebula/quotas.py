@@ -40,9 +40,10 @@ def show_quotas(cloud: Cloud, tree: ET.Element) -> ET.Element:
     entries = {(entry.tag, None if entry.tag == "VM" else number(entry)) for quota in _quotas(tree) for entry in quota}
     for kind, object_id in sorted(entries | used.keys(), key=str):
         entry = _entry(cloud, tree, kind, object_id)
+        counts = used.get((kind, object_id), Counter())
         for key in entry:
             if key.tag.endswith("_USED"):
-                key.text = str(used.get((kind, object_id), Counter())[key.tag.removesuffix("_USED")])
+                key.text = str(counts[key.tag.removesuffix("_USED")])
     return tree
 
 
@@ -65,11 +66,11 @@ def _check(cloud: Cloud, caller: Caller, kind: str, object_id: int | None, wante
         for entry in child(tree, f"{kind}_QUOTA"):
             if object_id is not None and number(entry) != object_id:
                 continue
-            for key, more in wanted.items():
-                limit = number(entry, key)
-                if limit >= 0 and used[key] + more > limit:
+            for name, more in wanted.items():
+                limit = number(entry, name)
+                if limit >= 0 and used[name] + more > limit:
                     where = kind if object_id is None else f"{kind} with ID: {object_id}"
-                    reason = f"{holder} [{holder_id}] limit of {limit} reached for {key} quota in {where}."
+                    reason = f"{holder} [{holder_id}] limit of {limit} reached for {name} quota in {where}."
                     raise RefusedError(AUTHORIZATION, f"User [{caller.uid}] : {reason}")
 
 
@@ -92,9 +93,9 @@ def _entry(cloud: Cloud, tree: ET.Element, kind: str, object_id: int | None) -> 
         return entry
     entry = ET.SubElement(quota, kind)
     put(entry, "ID", object_id)
-    for key in _KEYS[kind]:
-        put(entry, key, -1)
-        put(entry, f"{key}_USED", 0)
+    for name in _KEYS[kind]:
+        put(entry, name, -1)
+        put(entry, f"{name}_USED", 0)
     return entry
 
 

@@ -35,7 +35,7 @@ class Recording:
 
 @cache
 def load_recording(version: str, name: str) -> Recording:
-    """Return the recording ``name``, such as ``image.info__READY``, of the front-end ``version`` (``6.10``, ``7.4``)."""
+    """Return the recording ``name``, such as ``image.info__READY``, of front-end ``6.10`` or ``7.4``."""
     record = json.loads((DATA / "calls" / version / f"{name}.json").read_text(encoding="utf-8"))
     fault = None
     answer: tuple[Any, ...] = ()

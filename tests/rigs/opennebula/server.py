@@ -176,12 +176,10 @@ class OpenNebulaServer:
         if call is None:
             return xmlrpc.client.Fault(-506, f"Method '{name}' not defined")
         try:
-            if not params:
-                raise FaultError(-501, "Not enough parameters")
-            checked = call.checked(params[1:])
+            session, *checked = call.checked(params)
             with self.cloud.lock:
                 self.cloud.catch_up()
-                caller = self.cloud.authenticate(str(params[0]))
+                caller = self.cloud.authenticate(session)
                 if call.locked:
                     return [True, call.act(self.cloud, caller, *checked), 0]
             return [True, call.act(self.cloud, caller, *checked), 0]

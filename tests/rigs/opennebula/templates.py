@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import re
 import time
-from xml.etree import ElementTree as ET
+from typing import TYPE_CHECKING
 
 from tests.rigs.opennebula.calls import call, merge_attributes
 from tests.rigs.opennebula.cloud import (
@@ -26,6 +27,9 @@ from tests.rigs.opennebula.networks import lease, release
 from tests.rigs.opennebula.quotas import check_vm_quotas
 from tests.rigs.opennebula.recordings import load_recording
 
+if TYPE_CHECKING:
+    from xml.etree import ElementTree as ET
+
 PENDING, HOLD, ACTIVE, DONE = 1, 2, 3, 6
 LCM_RUNNING = 3
 HOST = 1
@@ -38,7 +42,7 @@ def _allocate(cloud: Cloud, caller: Caller, text: str) -> int:
     given = cloud.parse(text)
     name = next((part.text or "" for part in given if part.tag == "NAME"), "")
     cloud.check_new_name("template", name, caller.uid)
-    return _add(cloud, caller, name, given)
+    return _add(cloud, caller, name, [part for part in given if part.tag != "NAME"])
 
 
 def _add(cloud: Cloud, caller: Caller, name: str, attributes: list[ET.Element]) -> int:
@@ -162,16 +166,25 @@ def _fill_template(cloud: Cloud, tree: ET.Element, wanted: ET.Element, images: d
         elif part.tag in own:
             put(template, part.tag, part.text)
     put(template, "CONTEXT/VMID", vm_id)
-    for place, disk in enumerate(wanted.findall("DISK")):
-        template.append(_disk(copy.deepcopy(disk_form), disk, images.get(place), place))
-    for place, nic in enumerate(wanted.findall("NIC")):
-        template.append(_nic(cloud, copy.deepcopy(nic_form), nic, vm_id, place))
+    for key in child(template, "CONTEXT"):
+        key.text = _filled_in(cloud, tree, key.text or "")
+    for order, disk in enumerate(wanted.findall("DISK")):
+        template.append(_disk(copy.deepcopy(disk_form), disk, images.get(order), order))
+    for order, nic in enumerate(wanted.findall("NIC")):
+        template.append(_nic(cloud, copy.deepcopy(nic_form), nic, vm_id, order))
     sort_attributes(template)
     user_template = child(tree, "USER_TEMPLATE")
-    user_template[:] = [part for part in wanted if part.tag not in own | {"DISK", "NIC"}]
+    user_template[:] = [part for part in wanted if part.tag not in own | {"DISK", "NIC", "NAME"}]
     for image in images.values():
         set_ids(image, "VMS", [*ids(image, "VMS"), vm_id])
         refresh_use(image)
+
+
+def _filled_in(cloud: Cloud, tree: ET.Element, text: str) -> str:
+    """Replace ``$USER[NAME]`` and ``$NAME`` in a value of the context, as oned does."""
+    user = cloud.find("user", number(tree, "UID"))
+    text = re.sub(r"\$USER\[(\w+)\]", lambda found: user.findtext(f"TEMPLATE/{found[1]}") or "", text)
+    return re.sub(r"\$NAME\b", lambda _found: tree.findtext("NAME") or "", text)
 
 
 def _disk(made: ET.Element, given: ET.Element, image: ET.Element | None, place: int) -> ET.Element:
@@ -191,8 +204,8 @@ def _disk(made: ET.Element, given: ET.Element, image: ET.Element | None, place: 
             put(made, key, image.findtext(path))
     else:
         made[:] = [put(made, "DISK_ID", place)]
-    for key in given:
-        put(made, key.tag, key.text)
+    for own in given:
+        put(made, own.tag, own.text)
     sort_attributes(made)
     return made
 
@@ -215,8 +228,8 @@ def _nic(cloud: Cloud, made: ET.Element, given: ET.Element, vm_id: int, place: i
         "VN_MAD": network.findtext("VN_MAD"),
     }.items():
         put(made, key, value)
-    for key in given:
-        put(made, key.tag, key.text)
+    for own in given:
+        put(made, own.tag, own.text)
     sort_attributes(made)
     return made
 
@@ -253,7 +266,24 @@ def _run(cloud: Cloud, tree: ET.Element) -> None:
         put(template, "GRAPHICS/PORT", 5900 + number(tree))
         sort_attributes(child(template, "GRAPHICS"))
     sort_attributes(template)
-    set_ids(host, "VMS", [*ids(host, "VMS"), number(tree)])
+    _set_host_vms(cloud, host, [*ids(host, "VMS"), number(tree)])
+
+
+def _set_host_vms(cloud: Cloud, host: ET.Element, vms: list[int]) -> None:
+    """Write down which VMs run on a host, and what they use (memory in KiB, CPU in percent)."""
+    set_ids(host, "VMS", vms)
+    trees = [cloud.find("vm", vm_id) for vm_id in vms]
+    put(host, "HOST_SHARE/MEM_USAGE", 1024 * sum(number(tree, "TEMPLATE/MEMORY") for tree in trees))
+    put(host, "HOST_SHARE/CPU_USAGE", int(100 * sum(float(tree.findtext("TEMPLATE/CPU") or 0) for tree in trees)))
+    put(host, "HOST_SHARE/RUNNING_VMS", len(vms))
+
+
+@call("vm.update", "is|i")
+def _update(cloud: Cloud, caller: Caller, vm_id: int, text: str, how: int = 0) -> int:
+    tree = cloud.find("vm", vm_id)
+    cloud.authorize(caller, "MANAGE", "vm", tree)
+    merge_attributes(child(tree, "USER_TEMPLATE"), cloud.parse(text), append=how == 1)
+    return vm_id
 
 
 @call("vm.action", "si")
@@ -265,6 +295,8 @@ def _action(cloud: Cloud, caller: Caller, action: str, vm_id: int) -> int:
     for path, value in (("STATE", DONE), ("PREV_STATE", DONE), ("LCM_STATE", 0), ("PREV_LCM_STATE", 0)):
         put(tree, path, value)
     put(tree, "ETIME", int(time.time()))
+    for graphics in tree.findall("TEMPLATE/GRAPHICS"):
+        graphics[:] = [key for key in graphics if key.tag != "PORT"]
     for image in cloud.objects["image"].values():
         if vm_id in ids(image, "VMS"):
             set_ids(image, "VMS", set(ids(image, "VMS")) - {vm_id})
@@ -272,5 +304,5 @@ def _action(cloud: Cloud, caller: Caller, action: str, vm_id: int) -> int:
     for network in cloud.objects["vn"].values():
         release(network, vm_id)
     for host in cloud.objects["host"].values():
-        set_ids(host, "VMS", set(ids(host, "VMS")) - {vm_id})
+        _set_host_vms(cloud, host, [other for other in ids(host, "VMS") if other != vm_id])
     return vm_id
