@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-TOKEN = "7CN6/3GAqSWdLj4u1dXqxA=="  # noqa: S105 - the form of one, from nowhere
+TOKEN = "7CN6/3GAqSWdLj4u1dXqxA=="  # noqa: S105 - only the form of one
 
 
 def run_nothing(argv: Sequence[str], timeout_s: float) -> Done:
