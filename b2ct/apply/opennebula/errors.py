@@ -210,9 +210,9 @@ _RULES: tuple[tuple[str, Trouble, str, str | None], ...] = (
         "choose another name",
     ),
     (
-        r"limit of (?P<limit>[\d.]+) reached for (?P<what>\w+) quota in (?P<where>\w+)(?: with ID: (?P<id>\d+))?",
+        r"limit of (?P<limit>[\d.]+) reached for (?P<what>\w+) quota in (?P<where>\w+(?: with ID: \d+)?)",
         Trouble.QUOTA,
-        "the quota is used up: {limit} {what} ({where} {id}).",
+        "the quota of {limit} {what} in {where} is used up.",
         "delete what is no longer needed, or ask the cloud's admin for a larger quota",
     ),
     (
@@ -284,13 +284,13 @@ _RULES: tuple[tuple[str, Trouble, str, str | None], ...] = (
     (
         r"There are (?P<count>\d+) VMs using it",
         Trouble.IN_USE,
-        "{count} VMs use the image.",
+        "VMs use the image ({count}).",
         "terminate them first, or leave the image until they are gone",
     ),
     (
-        r"Can not remove a (?P<kind>.+) with (?P<what>.+)",
+        r"Can not remove a (?P<kind>.+) with (?P<what>.+?)(?: in use)?$",
         Trouble.IN_USE,
-        "the {kind} is in use: {what}.",
+        "the {kind} still has {what}.",
         "terminate the VMs that use it first",
     ),
     (
@@ -312,9 +312,15 @@ _RULES: tuple[tuple[str, Trouble, str, str | None], ...] = (
         "at most 128 characters, none of & | : \\ \" ; / ' # {{ }} $ < >",
     ),
     (
-        r"Parse error(?P<reason>.*)",
+        r"Parse error\.$",
         Trouble.TEMPLATE_SYNTAX,
-        "it cannot read the template text (parse error{reason}).",
+        "it cannot read the template text.",
+        "a value cannot hold ]]>",
+    ),
+    (
+        r"Parse error:? ?(?P<reason>.*?)(?: at line \d+.*)?\.?$",
+        Trouble.TEMPLATE_SYNTAX,
+        "it cannot read the template text (parse error: {reason}).",
         None,
     ),
     (
@@ -339,6 +345,12 @@ _RULES: tuple[tuple[str, Trouble, str, str | None], ...] = (
         r"search is not supported by the SQL backend",
         Trouble.SEARCH,
         "its database cannot search.",
+        None,
+    ),
+    (
+        r"Action \"(?P<name>[^\"]*)\" is not supported",
+        Trouble.CALL,
+        "it does not know the action {name}.",
         None,
     ),
     (
