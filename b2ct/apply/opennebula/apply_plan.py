@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -32,7 +31,7 @@ from b2ct.plan.cloud import BUSY
 from b2ct.plan.cloud_model import Kind, Verb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from b2ct.apply.opennebula.client import OneClient
     from b2ct.apply.opennebula.waiting import NotMadeError

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from b2ct.apply.opennebula.report import Progress
+    from b2ct.apply.opennebula.upload import Served
     from b2ct.plan.attributes import Template
     from b2ct.plan.cloud_model import Wanted
 
@@ -76,21 +77,15 @@ class Sources:
             case OnFrontend(path, md5) | Download(path, md5):
                 return _path(path, md5)
             case Upload(path):
-                offer = self._start().offer(path, lambda count: served(count))
-            case None:
-                if any(first_text(wanted.template, name) for name in ("PATH", "SOURCE", "SIZE")):
-                    return ()
-                raise UsageError(f"nothing says where the image {wanted.name} comes from")
-        total = 0
-        counting = threading.Lock()
+                offer = self._start().offer(path, self._counter(wanted.name))
+                return _path(offer.url, offer.md5)
+        if any(first_text(wanted.template, name) for name in ("PATH", "SOURCE", "SIZE")):
+            return ()
+        raise UsageError(f"nothing says where the image {wanted.name} comes from", hint="give its file or its address")
 
-        def served(count: int) -> None:
-            nonlocal total
-            with counting:
-                total += count
-                self.progress(Event(Phase.COPYING, Kind.IMAGE, wanted.name, total, offer.size_bytes))
-
-        return _path(offer.url, offer.md5)
+    def _counter(self, name: str) -> Served:
+        """Return what tells how much of an upload has gone out."""
+        return lambda done, total: self.progress(Event(Phase.COPYING, Kind.IMAGE, name, done, total))
 
     def _start(self) -> FileServer:
         with self._lock:

@@ -8,6 +8,7 @@ import re
 import secrets
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +18,6 @@ from urllib.parse import quote, urlsplit
 from b2ct.errors import B2ctError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
 
@@ -31,6 +31,9 @@ _RANGE = re.compile(r"bytes=(?P<first>\d*)-(?P<last>\d*)")
 PLAIN_NAME = re.compile(r"[^A-Za-z0-9_.-]")
 
 
+Served = Callable[[int, int], None]
+
+
 class UploadError(B2ctError):
     """A file cannot be served to the front-end."""
 
@@ -40,16 +43,25 @@ class Offer:
     """A file that is being served."""
 
     url: str
-    size_bytes: int
     md5: str
     """MD5 of the file, hexadecimal."""
 
 
-@dataclass(frozen=True, slots=True)
 class _File:
-    path: Path
-    size_bytes: int
-    served: Callable[[int], None]
+    """A file on offer, and how much of it has gone out."""
+
+    def __init__(self, path: Path, size_bytes: int, served: Served) -> None:
+        self.path = path
+        self.size_bytes = size_bytes
+        self._served = served
+        self._out = 0
+        self._lock = threading.Lock()
+
+    def count(self, more: int) -> None:
+        with self._lock:
+            self._out += more
+            out = self._out
+        self._served(out, self.size_bytes)
 
 
 class FileServer:
@@ -80,8 +92,8 @@ class FileServer:
             self._http.shutdown()
             self._http.server_close()
 
-    def offer(self, path: Path, served: Callable[[int], None]) -> Offer:
-        """Serve a file; ``served`` gets the number of bytes that have gone out, from several threads.
+    def offer(self, path: Path, served: Served) -> Offer:
+        """Serve a file; ``served`` gets the bytes that have gone out so far and the file's size, from several threads.
 
         Raises:
             UploadError: the file cannot be read.
@@ -97,7 +109,7 @@ class FileServer:
         place = f"/{secrets.token_urlsafe(32)}/{quote(PLAIN_NAME.sub('_', path.name))}"
         self._files[place] = _File(path, size, served)
         host = f"[{self.bind}]" if ":" in self.bind else self.bind
-        return Offer(f"http://{host}:{self._http.server_address[1]}{place}", size, md5)
+        return Offer(f"http://{host}:{self._http.server_address[1]}{place}", md5)
 
 
 def address_towards(endpoint: str) -> str:
@@ -175,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
                 while count and (piece := file.read(min(count, CHUNK_BYTES))):
                     self.wfile.write(piece)
                     count -= len(piece)
-                    item.served(len(piece))
+                    item.count(len(piece))
 
     def _send_headers(self, item: _File, first: int, count: int) -> None:
         part = count < item.size_bytes

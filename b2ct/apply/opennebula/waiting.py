@@ -42,11 +42,14 @@ def wait_until_made(
         members = read_members(kind, read_pool(line, kind, min(pending), max(pending)), {})
         found = {item.id: item for item in members}
         for number in sorted(pending):
-            item = found.get(number)
-            over = _verdict(line, kind, item, time.monotonic() - started)
-            if over is not False:
-                pending.discard(number)
-                ended(number, over)
+            error = None
+            try:
+                if not _is_made(line, kind, found.get(number), time.monotonic() - started):
+                    continue
+            except NotMadeError as why:
+                error = why
+            pending.discard(number)
+            ended(number, error)
         if pending and line.stop.wait(wait_s):
             raise StoppedError("stopped")
         wait_s = min(1.5 * wait_s, line.patience.poll_most_s)
@@ -66,19 +69,19 @@ def let_go(line: Line, kind: Kind, number: int) -> None:
         time.sleep(line.patience.poll_s)
 
 
-def _verdict(line: Line, kind: Kind, item: Existing | None, waited_s: float) -> NotMadeError | None | bool:
-    """Return None for an object that is made, an error for one that never will be, False to wait on."""
+def _is_made(line: Line, kind: Kind, item: Existing | None, waited_s: float) -> bool:
+    """Whether an object is made; raises NotMadeError when it never will be, or not in time."""
     if item is None:
-        return NotMadeError(f"the {kind} was removed while it was made", hint="somebody else works on this cloud")
+        raise NotMadeError(f"the {kind} was removed while it was made", hint="somebody else works on this cloud")
     if item.state == BROKEN:
-        return _why(item)
+        raise _why(item)
     if item.state not in BUSY:
-        return None
+        return True
     allowed_s = line.patience.network_s if kind is Kind.NETWORK else line.patience.for_image(item.size_mib)
     if waited_s < allowed_s:
         return False
     hint = "oned.log on the front-end says what it does; is the way to the source, or the datastore, slow?"
-    return NotMadeError(f"the {kind} is not made after {allowed_s:.0f} s (state {item.state})", hint=hint)
+    raise NotMadeError(f"the {kind} is not made after {allowed_s:.0f} s (state {item.state})", hint=hint)
 
 
 def _why(item: Existing) -> NotMadeError:
