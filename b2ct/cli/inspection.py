@@ -9,6 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from b2ct.apply.checks import Check
     from b2ct.apply.iso.inspect import InspectedMenu, Inspection
 
 MIB = 1024**2
@@ -32,7 +35,7 @@ def print_inspection(inspection: Inspection) -> None:
         console.print("\nkickstarts:")
     for file in inspection.kickstarts:
         console.print(Text(f"  {file.path} ({file.size} bytes, sha256 {file.sha256})"))
-    _print_checks(console, inspection)
+    print_checks(console, inspection.checks)
 
 
 def _print_menus(console: Console, inspection: Inspection) -> None:
@@ -50,12 +53,13 @@ def _print_menus(console: Console, inspection: Inspection) -> None:
                 console.print(Text(f"      {entry.kernel} {entry.arguments}".rstrip()), style="dim")
 
 
-def _print_checks(console: Console, inspection: Inspection) -> None:
+def print_checks(console: Console, checks: Sequence[Check]) -> None:
+    """Print every check with its verdict, and how many failed."""
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    for check in inspection.checks:
+    for check in checks:
         word = Text("ok", "green") if check.ok else Text("WRONG", "bold red")
         table.add_row(word, Text(check.name), Text(check.detail))
     console.print("\nchecks:")
     console.print(table)
-    wrong = sum(not check.ok for check in inspection.checks)
-    console.print(Text(f"\n{wrong} of {len(inspection.checks)} checks failed" if wrong else "\nall checks passed"))
+    wrong = sum(not check.ok for check in checks)
+    console.print(Text(f"\n{wrong} of {len(checks)} checks failed" if wrong else "\nall checks passed"))

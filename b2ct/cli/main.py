@@ -6,12 +6,20 @@ import sys
 
 import typer
 
-from b2ct.cli import describe_commands, media_commands
+from b2ct.cli import bundle_commands, describe_commands, image_commands, media_commands, worker_commands
 from b2ct.cli.app import app
 from b2ct.cli.output import print_error
 from b2ct.errors import B2ctError, ExitCode, UsageError
 
-__all__ = ["app", "describe_commands", "main", "media_commands"]
+__all__ = [
+    "app",
+    "bundle_commands",
+    "describe_commands",
+    "image_commands",
+    "main",
+    "media_commands",
+    "worker_commands",
+]
 
 
 def main(arguments: list[str] | None = None) -> int:

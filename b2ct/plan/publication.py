@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from b2ct.plan.bundle import Bundle, BundleImage, Kind
 from b2ct.plan.cloud_model import Kind as ObjectKind
-from b2ct.site.cloud import WHOLE_NODE
+from b2ct.site.cloud import WHOLE_NODE, Vm
 from b2ct.site.findings import Finding
 from b2ct.site.types import Service
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address
 
     from b2ct.plan.cloud_model import CloudFacts
-    from b2ct.site.cloud import Community, HugePages, Pinning, Vm
+    from b2ct.site.cloud import Community, HugePages, Pinning
     from b2ct.site.host import Host
     from b2ct.site.model import Site
     from b2ct.site.yaml import Loc
@@ -247,7 +247,7 @@ class _Planner:
             security_group_id=self._security_group_id(),
             ssh_keys=community.ssh_keys if community else (),
             onegate=self.onegate,
-            context=self._context(vm, bundle.manifest.kind, flavour, scratch=not squid and vm.scratch_per_core > 0),
+            context=self.context(vm, bundle.manifest.kind, flavour, scratch=not squid and vm.scratch_per_core > 0),
             files=self._squid_files() if squid else (),
         )
 
@@ -256,7 +256,8 @@ class _Planner:
         found = self.facts.find(ObjectKind.SECURITY_GROUP, name) if self.facts else None
         return found.id if found else 0
 
-    def _context(self, vm: Vm, kind: Kind, flavour: str, *, scratch: bool) -> tuple[tuple[str, str], ...]:
+    def context(self, vm: Vm, kind: Kind, flavour: str, *, scratch: bool) -> tuple[tuple[str, str], ...]:
+        """Return the variables that tell the VM agent where it is and for whom it works."""
         community = self._community(vm)
         values: Mapping[str, str] = {
             "B2CT_KIND": kind.value,
@@ -294,6 +295,13 @@ class _Planner:
             ("/etc/squid/b2ct-destinations.txt", "".join(f"{name}\n" for name in squid.destinations)),
             ("/etc/squid/b2ct-cache.conf", cache),
         )
+
+
+def worker_context(site: Site, bundles: Sequence[Bundle], vo: str) -> dict[str, str]:
+    """Return the agent's variables for a worker that no VM template describes: one that is reached over SSH."""
+    planner = _Planner(site, bundles, None, onegate=False)
+    machine = Vm(bundle="none", vo=vo, network=site.management)
+    return dict(planner.context(machine, Kind.WORKER, "", scratch=False))
 
 
 def security_group_name(site: Site) -> str:

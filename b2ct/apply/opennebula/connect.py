@@ -63,3 +63,14 @@ def find_session(site: Site, folder: Path) -> str:
     if ":" not in session or len(session.splitlines()) != 1:
         raise UsageError(f"{path} has to hold one line, user:password")
     return session
+
+
+def has_onegate(client: OneClient) -> bool:
+    """Return whether the front-end tells virtual machines where OneGate is (``ONEGATE_ENDPOINT`` in oned.conf).
+
+    Only oneadmin's group may ask. Where it is not set, a VM template with TOKEN cannot be instantiated.
+
+    Raises:
+        OneError, OneLostError: the front-end refused, or could not be reached.
+    """
+    return bool(getattr(client.call("system.config"), "ONEGATE_ENDPOINT", ""))
