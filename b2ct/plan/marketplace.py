@@ -43,6 +43,9 @@ RepositoryPath = Annotated[
 Bytes = Annotated[int, Field(ge=0, le=2**53)]
 """A number of bytes that JSON can hold exactly."""
 
+Timestamp = Annotated[int, Field(ge=0, le=253402300799)]
+"""Seconds since 1970, up to the year 9999."""
+
 
 class RepositoryIndexError(B2ctError):
     """The index of a repository is not one."""
@@ -94,7 +97,7 @@ class IndexBundle(_Part):
     """What its virtual machines are."""
     opennebula: ReleaseNumber
     """Oldest OpenNebula that takes it."""
-    created: Bytes
+    created: Timestamp
     """When it was published first, seconds since 1970."""
     files: tuple[IndexFile, ...]
     """Its files."""
@@ -115,7 +118,7 @@ class Index(_Part):
     """What kind of file this is."""
     format: Literal[1] = 1
     """Version of this format; it grows when older versions of B2CT would misread it."""
-    created: Bytes
+    created: Timestamp
     """When it was made, seconds since 1970; never smaller than before."""
     bundles: tuple[IndexBundle, ...]
     """Every version of every bundle, by name and version."""

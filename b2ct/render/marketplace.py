@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from b2ct.plan.appliance import spellings
 from b2ct.plan.attributes import Attribute, first_text
-from b2ct.render.opennebula import one_quote, render_template
+from b2ct.render.opennebula import check_object_name, one_quote, render_template
 from b2ct.render.quoting import Quoted, QuotingError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def render_appliances(appliances: Iterable[Appliance], publisher: str) -> bytes:
 
     Raises:
         QuotingError: a value cannot pass through the driver.
+        ObjectNameError: an appliance cannot have its name.
     """
     return _json({"appliances": [_appliance(item, publisher) for item in appliances]})
 
@@ -70,6 +71,7 @@ def market_template_quote(value: str) -> Quoted:
 
 
 def _appliance(appliance: Appliance, publisher: str) -> dict[str, Any]:
+    check_object_name(appliance.name)
     fields: dict[str, Any] = {
         "_id": {"$oid": market_quote(appliance.id)},
         "name": market_quote(appliance.name),
