@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from b2ct.apply.files import write_file
+from b2ct.apply.image.from_packages import PackageBuilder
 from b2ct.apply.tool import Program, need_programs, run_tool
 from b2ct.errors import OutputError, UsageError
+from b2ct.plan.image import Method
 from b2ct.plan.image_record import ImageRecord, PackageVersion, record_name, render_record
 
 if TYPE_CHECKING:
     from b2ct.apply.image.builder import Builder, ImageRequest, MadeDisk
     from b2ct.assets import Assets
-    from b2ct.plan.image import Method
 
-BUILDERS: dict[Method, Builder] = {}
+BUILDERS: dict[Method, Builder] = {Method.DEBOOTSTRAP: PackageBuilder()}
 """Who builds what; a new method is a module and a line here."""
 
 QEMU_IMG = Program("qemu-img", debian="qemu-utils", el="qemu-img")
@@ -64,7 +65,7 @@ def build_image(request: ImageRequest) -> ImageRecord:
 def pack_disk(disk: Path, out: Path) -> None:
     """Write ``disk`` as a compressed, sparse qcow2 of version 3 without backing file.
 
-    Clusters are deflated, as is the default: zstd needs QEMU 5.1, which not every supported node has (EL8 started with 4.2).
+    Clusters are deflated, as is the default: zstd needs QEMU 5.1, which EL8 got only later.
 
     Raises:
         ToolError: qemu-img failed.
