@@ -31,6 +31,7 @@ vm: setup
 
 bench: setup
 	$(BIN)/python tests/bench/build_iso.py
+	$(BIN)/python tests/bench/import_templates.py
 
 docs: setup
 	$(BIN)/python docs/generate.py
