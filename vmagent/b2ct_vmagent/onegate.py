@@ -46,8 +46,8 @@ class OneGate:
             connection = kind(self._url.hostname or "", self._url.port, timeout=TIMEOUT_S)
             try:
                 connection.request("PUT", self._url.path + "/vm", render_facts(facts).encode("utf-8"), self._headers)
-                answer = connection.getresponse()
-                text = answer.read(LARGEST_ANSWER_BYTES).decode("utf-8", "replace")
+                with connection.getresponse() as answer:
+                    text = answer.read(LARGEST_ANSWER_BYTES).decode("utf-8", "replace")
             finally:
                 connection.close()
         except (OSError, ValueError, http.client.HTTPException) as error:

@@ -1,0 +1,106 @@
+"""The agent's units under a real systemd."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from b2ct.apply.agent import AGENT_UNITS
+from b2ct.apply.contextualize import ContextualizeRequest, contextualize_host
+from b2ct.assets import Assets
+from b2ct.render.agent_conf import AgentSettings
+
+if TYPE_CHECKING:
+    from tests.integration.contextualize.conftest import Machine
+
+ONEGATE = """
+import json, sys
+from tests.rigs.opennebula.onegate import OneGateServer
+with OneGateServer() as gate:
+    gate.add_vm(7, "token")
+    print(gate.endpoint, flush=True)
+    sys.stdin.read()
+    print(json.dumps(gate.machines[7].attributes))
+"""
+
+
+def install(machine: Machine, settings: AgentSettings) -> None:
+    contextualize_host(ContextualizeRequest(machine.target(), settings, timeout_s=60), Assets())
+
+
+def test_systemd_finds_nothing_wrong_with_them(machine: Machine) -> None:
+    install(machine, AgentSettings())
+    done = machine.container.run(["systemd-analyze", "verify", *AGENT_UNITS])
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_the_agent_has_no_power(machine: Machine) -> None:
+    install(machine, AgentSettings())
+    container = machine.container
+    pid = container.tell("systemctl", "show", "-p", "MainPID", "--value", "b2ct-vm-agent").strip()
+    lines = container.tell("cat", f"/proc/{pid}/status").splitlines()
+    status = {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(status[name], 16) == 0, name
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    mounts = container.tell("cat", f"/proc/{pid}/mountinfo").splitlines()
+    root = next(mount.split() for mount in mounts if mount.split()[4] == "/")
+    assert root[5].startswith("ro")
+
+
+def test_it_becomes_ready_in_its_sandbox_and_is_gone_when_stopped(machine: Machine) -> None:
+    container = machine.container
+    beside = container.beside([sys.executable, "-c", ONEGATE])
+    repository = Path(__file__).parents[3]
+    with subprocess.Popen(beside, cwd=repository, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as gate:
+        assert gate.stdout is not None
+        endpoint = gate.stdout.readline().strip()
+        container.tell("mkdir", "-p", "/run/one-context")
+        context = f'export VMID="7"\nexport ONEGATE_ENDPOINT="{endpoint}"\nexport TOKENTXT="token"\n'
+        container.tell("sh", "-c", "umask 077; cat >/run/one-context/one_env", data=context.encode())
+        try:
+            install(machine, AgentSettings(vo="belle"))
+            status = container.tell("b2ct-vm-agent", "status")
+            shown, _ = gate.communicate(timeout=30)
+        finally:
+            container.tell("rm", "-r", "/run/one-context")
+    assert "ok       report to onegate: arrived" in status
+    assert json.loads(shown)["READY"] == "YES"
+    container.tell("systemctl", "stop", "b2ct-vm-agent")
+    assert container.run(["b2ct-vm-agent", "status"]).returncode == 1
+    result = container.tell("systemctl", "show", "-p", "Result", "--value", "b2ct-vm-agent")
+    assert result.strip() == "success"
+
+
+def test_killed_it_comes_back_and_an_old_status_is_gone(machine: Machine) -> None:
+    install(machine, AgentSettings())
+    container = machine.container
+    container.tell("mkdir", "-p", "/run/systemd/system/b2ct-vm-agent.service.d")
+    container.tell("tee", "/run/systemd/system/b2ct-vm-agent.service.d/t.conf", data=b"[Service]\nRestartSec=1\n")
+    try:
+        container.tell("systemctl", "daemon-reload")
+        container.tell("systemctl", "kill", "--signal=KILL", "b2ct-vm-agent")
+        gone = "for i in $(seq 50); do [ -e /run/b2ct-vm/status.json ] || exit 0; sleep 0.1; done; exit 1"
+        container.tell("sh", "-c", gone)
+        back = "for i in $(seq 100); do b2ct-vm-agent status >/dev/null 2>&1 && exit 0; sleep 0.1; done; exit 1"
+        container.tell("sh", "-c", back)
+    finally:
+        container.tell("rm", "-r", "/run/systemd/system/b2ct-vm-agent.service.d")
+
+
+def test_it_runs_with_el8s_own_python_and_says_when_there_is_none(machine: Machine) -> None:
+    install(machine, AgentSettings())
+    container = machine.container
+    container.tell("sh", "-c", 'mv "$(readlink -f /usr/bin/python3)" /usr/libexec/platform-python')
+    try:
+        assert container.tell("b2ct-vm-agent", "--version")
+        container.tell("mv", "/usr/libexec/platform-python", "/usr/libexec/python-away")
+        done = container.run(["b2ct-vm-agent", "--version"])
+        assert done.returncode == 127
+        assert b"install the package python3" in done.stderr
+        container.tell("mv", "/usr/libexec/python-away", "/usr/libexec/platform-python")
+    finally:
+        container.tell("sh", "-c", 'mv /usr/libexec/platform-python "$(readlink -m /usr/bin/python3)"')
