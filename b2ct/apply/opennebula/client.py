@@ -81,6 +81,10 @@ class OneClient:
     def __repr__(self) -> str:
         return f"OneClient({self.endpoint!r})"
 
+    def close(self) -> None:
+        """Close the connections that are kept alive; the next call opens a new one."""
+        self._http.clear()
+
     def call(self, method: str, *params: Parameter) -> Any:  # noqa: ANN401 - pyone's bound objects have no common type
         """Make one call, such as ``call("image.info", 5, False)``; reading calls are repeated on a broken connection.
 
@@ -185,10 +189,11 @@ class OneClient:
     def _lost(self, method: str, error: lost.HTTPError) -> OneLostError:
         """Return the error for a connection that failed."""
         hint = "does the front-end run, and do the firewalls let us through?"
-        if isinstance(error, lost.ConnectTimeoutError):
+        never_connected = isinstance(error, lost.NewConnectionError)  # to urllib3 one of the time-outs, which it is not
+        if isinstance(error, lost.ConnectTimeoutError) and not never_connected:
             reason = f"no connection in {self.timeout_s:g} s"
             return OneTimeoutError(method, self.endpoint, reason, sent=False, hint=hint)
-        if isinstance(error, lost.TimeoutError):
+        if isinstance(error, lost.TimeoutError) and not never_connected:
             return OneTimeoutError(method, self.endpoint, f"no answer in {self.timeout_s:g} s", sent=True)
         cause = error.__cause__ or error.__context__ or error
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -196,8 +201,7 @@ class OneClient:
             hint = "name the file of the CA that signed it"
             return OneBadAnswerError(method, self.endpoint, reason, sent=False, hint=hint)
         reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
-        sent = not isinstance(error, lost.NewConnectionError)
-        return OneUnreachableError(method, self.endpoint, reason, sent=sent, hint=hint)
+        return OneUnreachableError(method, self.endpoint, reason, sent=not never_connected, hint=hint)
 
 
 def _checked_endpoint(endpoint: str) -> str:
