@@ -1,0 +1,214 @@
+"""Runs a virtual machine once, unattended, until it powers itself off: QEMU, its serial port written to a file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from b2ct.apply.tool import Program, ToolError, find_program, run_tool
+from b2ct.errors import B2ctError, UsageError
+from b2ct.plan.image import BootMode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+QEMU = Program("qemu-system-x86_64", debian="qemu-system-x86", el="qemu-kvm")
+
+GUEST_TIMEOUT_S = 3 * 3600.0
+"""How long a guest may take, seconds: an hour's work without KVM, and a slow mirror."""
+
+_KVM = Path("/dev/kvm")
+_EL_QEMU = Path("/usr/libexec/qemu-kvm")
+_FIRMWARE = (
+    (Path("/usr/share/OVMF/OVMF_CODE_4M.fd"), Path("/usr/share/OVMF/OVMF_VARS_4M.fd")),
+    (Path("/usr/share/edk2/ovmf/OVMF_CODE.fd"), Path("/usr/share/edk2/ovmf/OVMF_VARS.fd")),
+    (Path("/usr/share/OVMF/OVMF_CODE.fd"), Path("/usr/share/OVMF/OVMF_VARS.fd")),
+)
+"""Where Debian, the EL family and older Debians keep OVMF: its code, and its empty variables."""
+
+_PROBE = bytes.fromhex("baf400 b010 ee f4 ebfd")
+"""mov dx,0xf4; mov al,0x10; out dx,al; hlt; jmp: a boot sector that ends QEMU through its debug-exit device."""
+_PROBE_EXIT = 0x10 << 1 | 1
+_PROBE_TIMEOUT_S = 30.0
+_POLL_S = 0.2
+_TAIL_BYTES = 1024 * 1024
+_TAIL_LINES = 25
+
+
+class Accelerator(StrEnum):
+    """What runs the guest's code."""
+
+    KVM = "kvm"
+    """The processor itself."""
+    TCG = "tcg"
+    """QEMU's emulation: everywhere, ten to twenty times slower."""
+
+
+class GuestError(B2ctError):
+    """A guest did not do what it was started for; the message ends with the last lines of its serial port."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectKernel:
+    """A kernel that is started without a boot loader."""
+
+    kernel: Path
+    initrd: Path
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class GuestMachine:
+    """A virtual machine with user network: it reaches out, and nobody reaches in."""
+
+    disk: Path
+    """Its qcow2 disk, which it changes."""
+    cds: tuple[Path, ...] = ()
+    """ISO images, read only."""
+    firmware: BootMode = BootMode.BIOS
+    kernel: DirectKernel | None = None
+    """None boots the disk."""
+    memory_mib: int = 2048
+    cpus: int = 2
+
+
+def find_accelerator() -> Accelerator:
+    """Return KVM if a guest really runs with it, which a readable ``/dev/kvm`` does not promise, else TCG."""
+    if not os.access(_KVM, os.R_OK | os.W_OK):
+        return Accelerator.TCG
+    with tempfile.TemporaryDirectory(prefix="b2ct-kvm-") as tmp:
+        sector = Path(tmp) / "sector"
+        sector.write_bytes(_PROBE.ljust(510, b"\0") + b"\x55\xaa")
+        argv = [_qemu(), "-accel", "kvm", "-nodefaults", "-display", "none", "-serial", "none"]
+        argv += ["-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-drive", f"if=ide,format=raw,file={sector}"]
+        try:
+            run_tool(argv, timeout_s=_PROBE_TIMEOUT_S)
+        except ToolError as error:
+            return Accelerator.KVM if error.returned == _PROBE_EXIT else Accelerator.TCG
+    return Accelerator.TCG
+
+
+def find_firmware() -> tuple[Path, Path]:
+    """Return OVMF's code and its empty variables.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    for code, variables in _FIRMWARE:
+        if code.is_file() and variables.is_file():
+            return code, variables
+    raise UsageError("missing: OVMF, the UEFI firmware for virtual machines", hint="package ovmf (EL: edk2-ovmf)")
+
+
+def run_guest(
+    machine: GuestMachine,
+    serial: Path,
+    *,
+    timeout_s: float = GUEST_TIMEOUT_S,
+    log: Callable[[str], None] = lambda _line: None,
+) -> str:
+    """Run the machine until it powers off (a reboot counts as that) and return the end of what its serial port said.
+
+    Args:
+        machine: the machine; its disk is changed.
+        serial: the file that its serial port writes.
+        timeout_s: when it is killed, seconds.
+        log: told what runs it.
+
+    Raises:
+        GuestError: QEMU failed, or the time passed.
+        UsageError: QEMU or the firmware is missing.
+    """
+    accelerator = find_accelerator()
+    log(f"starting a virtual machine ({accelerator}); {serial} shows what it does")
+    with tempfile.TemporaryDirectory(prefix="b2ct-guest-") as tmp:
+        argv = [_qemu(), *_arguments(machine, serial, accelerator)]
+        if machine.firmware is BootMode.UEFI:
+            argv += _firmware_arguments(Path(tmp))
+        errors = Path(tmp) / "errors"
+        with errors.open("wb") as stream, _start(argv, stream.fileno()) as process:
+            try:
+                returned = _wait(process, time.monotonic() + timeout_s)
+            finally:
+                process.kill()
+        if returned is None:
+            raise GuestError(f"the machine was not done after {timeout_s:.0f} s; it said\n{tail(read_serial(serial))}")
+        if returned != 0:
+            said = errors.read_text(errors="replace").strip()[-_TAIL_BYTES:]
+            raise GuestError(f"QEMU ended with exit code {returned}: {said}\n{tail(read_serial(serial))}")
+    return read_serial(serial)
+
+
+def read_serial(serial: Path) -> str:
+    """Return the last MiB that a serial port wrote; empty when it wrote nothing."""
+    if not serial.exists():
+        return ""
+    with serial.open("rb") as file:
+        file.seek(max(0, serial.stat().st_size - _TAIL_BYTES))
+        return file.read().decode(errors="replace")
+
+
+def tail(text: str) -> str:
+    """Return the last lines of a serial port's text for an error message, without control characters."""
+    lines = ["".join(c for c in line if c.isprintable()) for line in text.splitlines()]
+    return "\n".join([line for line in lines if line.strip()][-_TAIL_LINES:]) or "(nothing)"
+
+
+def qemu_value(value: str | Path) -> str:
+    """Return a value for one of QEMU's comma-separated options, where a comma is written twice (qemu(1), -drive)."""
+    return str(value).replace(",", ",,")
+
+
+def _qemu() -> str:
+    """Return the QEMU of this machine; the EL family hides it under another name."""
+    return find_program(QEMU.name) or (str(_EL_QEMU) if _EL_QEMU.is_file() else QEMU.name)
+
+
+def _arguments(machine: GuestMachine, serial: Path, accelerator: Accelerator) -> list[str]:
+    """Return QEMU's arguments for everything but the firmware."""
+    argv = ["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot", "-machine", "q35"]
+    argv += ["-accel", accelerator.value, "-cpu", "host" if accelerator is Accelerator.KVM else "max"]
+    argv += ["-m", str(machine.memory_mib), "-smp", str(machine.cpus)]
+    argv += ["-chardev", f"file,id=s0,path={qemu_value(serial.absolute())}", "-serial", "chardev:s0"]
+    argv += ["-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0", "-device", "virtio-rng-pci"]
+    disk = f"if=none,id=d0,format=qcow2,discard=unmap,detect-zeroes=unmap,file={qemu_value(machine.disk.absolute())}"
+    argv += ["-drive", disk, "-device", "virtio-blk-pci,drive=d0,bootindex=0"]
+    for number, cd in enumerate(machine.cds):
+        drive = f"if=none,id=c{number},format=raw,media=cdrom,readonly=on,file={qemu_value(cd.absolute())}"
+        argv += ["-drive", drive, "-device", f"ide-cd,bus=ide.{number},drive=c{number}"]
+    if machine.kernel is not None:
+        argv += ["-kernel", str(machine.kernel.kernel), "-initrd", str(machine.kernel.initrd)]
+        argv += ["-append", machine.kernel.arguments]
+    return argv
+
+
+def _firmware_arguments(folder: Path) -> list[str]:
+    code, variables = find_firmware()
+    own = shutil.copy(variables, folder / "variables")
+    argv = ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}"]
+    return [*argv, "-drive", f"if=pflash,unit=1,format=raw,file={own}"]
+
+
+def _start(argv: list[str], errors: int) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(  # noqa: S603 (argv is a list; no shell reads it)
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors
+        )
+    except OSError as error:
+        raise UsageError(f"{argv[0]}: {error.strerror}", hint=f"package {QEMU.debian} (EL: {QEMU.el})") from error
+
+
+def _wait(process: subprocess.Popen[bytes], until: float) -> int | None:
+    """Return QEMU's exit code; None when it still runs after ``until`` (monotonic clock)."""
+    while (returned := process.poll()) is None:
+        if time.monotonic() > until:
+            return None
+        time.sleep(_POLL_S)
+    return returned
