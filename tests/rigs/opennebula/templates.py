@@ -106,7 +106,12 @@ def _instantiate(  # noqa: PLR0913, PLR0917 - as the call has it
     }
     for path, value in facts.items():
         put(tree, path, value)
-    _fill_template(cloud, tree, wanted, images)
+    try:
+        _fill_template(cloud, tree, wanted, images)
+    except RefusedError:
+        _forget(cloud, vm_id)
+        del cloud.objects["vm"][vm_id]
+        raise
     if not hold:
         cloud.later(cloud.vm_delay_s, lambda: _run(cloud, tree))
     return vm_id
@@ -297,6 +302,12 @@ def _action(cloud: Cloud, caller: Caller, action: str, vm_id: int) -> int:
     put(tree, "ETIME", int(time.time()))
     for graphics in tree.findall("TEMPLATE/GRAPHICS"):
         graphics[:] = [key for key in graphics if key.tag != "PORT"]
+    _forget(cloud, vm_id)
+    return vm_id
+
+
+def _forget(cloud: Cloud, vm_id: int) -> None:
+    """Free what a VM used: images, addresses, its host."""
     for image in cloud.objects["image"].values():
         if vm_id in ids(image, "VMS"):
             set_ids(image, "VMS", set(ids(image, "VMS")) - {vm_id})
@@ -305,4 +316,3 @@ def _action(cloud: Cloud, caller: Caller, action: str, vm_id: int) -> int:
         release(network, vm_id)
     for host in cloud.objects["host"].values():
         _set_host_vms(cloud, host, [other for other in ids(host, "VMS") if other != vm_id])
-    return vm_id
