@@ -8,7 +8,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from b2ct_vmagent.assignments import parse_assignments
 from b2ct_vmagent.errors import AgentError
-from b2ct_vmagent.files import read_text, write_file
+from b2ct_vmagent.files import make_folder, read_text, write_file
 from b2ct_vmagent.iso9660 import read_root_files
 from b2ct_vmagent.paths import Paths
 from b2ct_vmagent.programs import Runner, run_program
@@ -94,7 +94,7 @@ def save_cd(paths: Paths, run: Runner = run_program) -> Optional[str]:
             files = read_root_files(device, CD_LABEL)
         except AgentError:
             continue  # no medium, or another one
-        os.makedirs(paths.run, mode=0o755, exist_ok=True)
+        make_folder(paths.run)
         for name in CD_FILES:
             if name in files:
                 write_file(os.path.join(paths.run, name), files[name], 0o600)

@@ -59,7 +59,10 @@ def write_cvmfs_settings(paths: Paths, settings: Settings) -> bool:
     if not settings.cvmfs_proxy or not os.path.exists(paths.cvmfs_config):
         return False
     place = paths.cvmfs_cache if os.path.isdir(paths.cvmfs_cache) else paths.work
-    stat = os.statvfs(place)
+    try:
+        stat = os.statvfs(place)
+    except OSError as error:
+        raise AgentError("{}: {}".format(place, error.strerror))
     text = render_cvmfs_settings(settings, stat.f_blocks * stat.f_frsize)
     if read_text(paths.cvmfs_settings) == text:
         return False

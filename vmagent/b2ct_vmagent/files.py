@@ -31,6 +31,18 @@ def read_text(path: str) -> Optional[str]:
         raise AgentError("{}: not UTF-8 text".format(path))
 
 
+def make_folder(path: str) -> None:
+    """Make a folder (0755) and those above it, where they are missing.
+
+    Raises:
+        AgentError: it cannot be made.
+    """
+    try:
+        os.makedirs(path, mode=0o755, exist_ok=True)
+    except OSError as error:
+        raise AgentError("{}: {}".format(path, error.strerror))
+
+
 def write_file(path: str, data: bytes, mode: int) -> None:
     """Write a file with these permission bits by way of a temporary file beside it.
 

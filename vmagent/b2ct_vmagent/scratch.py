@@ -7,7 +7,7 @@ from typing import BinaryIO, Tuple
 
 from b2ct_vmagent.checks import Check, State
 from b2ct_vmagent.errors import AgentError
-from b2ct_vmagent.files import read_text, write_file
+from b2ct_vmagent.files import make_folder, read_text, write_file
 from b2ct_vmagent.paths import Paths
 from b2ct_vmagent.programs import Runner
 from b2ct_vmagent.settings import Settings
@@ -28,7 +28,7 @@ def prepare_scratch(paths: Paths, settings: Settings, run: Runner) -> Check:
         AgentError: the result cannot be written.
     """
     check = _prepare(paths, settings.scratch, run)
-    os.makedirs(paths.run, mode=0o755, exist_ok=True)
+    make_folder(paths.run)
     text = json.dumps({"device": settings.scratch, "state": check.state.value, "detail": check.detail})
     write_file(paths.scratch_result, text.encode("utf-8"), 0o644)
     return check
@@ -106,7 +106,7 @@ def _edge(disk: BinaryIO, start: int) -> bytes:
 
 
 def _mount(node: str, place: str, run: Runner) -> None:
-    os.makedirs(place, mode=0o755, exist_ok=True)
+    make_folder(place)
     done = run(["mount", "-t", "ext4", "-o", "nodev,nosuid,noatime", node, place], 60)
     if done.code != 0:
         raise AgentError("{} could not be mounted: {}".format(node, done.output))

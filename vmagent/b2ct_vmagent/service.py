@@ -10,6 +10,7 @@ from b2ct_vmagent.checks import check_clock, check_disk, check_names, check_sett
 from b2ct_vmagent.context import Context, load_context
 from b2ct_vmagent.cvmfs import check_cvmfs, write_cvmfs_settings
 from b2ct_vmagent.errors import AgentError
+from b2ct_vmagent.files import make_folder
 from b2ct_vmagent.log import log
 from b2ct_vmagent.onegate import OneGate
 from b2ct_vmagent.paths import Paths
@@ -53,7 +54,7 @@ def run_service(paths: Paths, stop: threading.Event, run: Runner = run_program) 
     Raises:
         AgentError: the status cannot be written.
     """
-    os.makedirs(paths.run, mode=0o755, exist_ok=True)
+    make_folder(paths.run)
     context = _set_up(paths)
     deliveries = make_deliveries(context)
     status: Optional[Status] = None

@@ -30,6 +30,7 @@ def test_the_same_sources_give_the_same_bytes(tmp_path: Path, monkeypatch: pytes
 def test_holds_every_module_and_nothing_else() -> None:
     with zipfile.ZipFile(io.BytesIO(build_agent(Assets()))) as archive:
         names = archive.namelist()
+        assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
     modules = [f"b2ct_vmagent/{source.name}" for source in (VMAGENT / "b2ct_vmagent").glob("*.py")]
     assert names == sorted([*modules, "__main__.py"])
 
