@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from b2ct.apply.repository.source import load_bundles
 from b2ct.apply.secrets import load_secret
 from b2ct.errors import SiteFileError, UsageError
 from b2ct.plan.cloud import PUBLISHED, make_cloud_plan
-from b2ct.plan.cloud_model import CloudPlan, Kind
+from b2ct.plan.cloud_model import CloudPlan, Kind, Verb
 from b2ct.plan.publication import make_publication
 from b2ct.plan.site_objects import wanted_site_objects
 from b2ct.render.publication import ImageSums, render_bundle_files, render_wanted
@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     from b2ct.apply.opennebula.report import Progress
     from b2ct.apply.opennebula.sources import Source
     from b2ct.apply.repository.images import ImageFile
+    from b2ct.apply.repository.source import Trust
     from b2ct.assets import Assets
     from b2ct.plan.artifact import Artifact
     from b2ct.plan.bundle import Bundle
-    from b2ct.plan.cloud_model import CloudFacts, Existing, Wanted
+    from b2ct.plan.cloud_model import CloudFacts, Existing, Step, Wanted
     from b2ct.plan.publication import Publication, VmImage
     from b2ct.render.publication import Numbers
     from b2ct.site.model import Site
@@ -65,7 +66,6 @@ class ImportRequest:
     site: Site
     path: Path
     """The site file."""
-    assets: Assets
     bundles: tuple[Bundle, ...]
     images: Path
     """Folder of image files."""
@@ -94,18 +94,21 @@ class Planned:
     sources: Mapping[str, Source] = field(default_factory=dict)
 
 
-def find_bundles(assets: Assets, site_folder: Path, source: str | None) -> tuple[Bundle, ...]:
+def find_bundles(
+    assets: Assets, site_folder: Path, source: str | None = None, trust: Trust | None = None
+) -> tuple[Bundle, ...]:
     """Return all bundles: those of ``source`` (folder or URL), of the site's ``bundles/``, and B2CT's own.
 
-    Of the same name and version, the first found counts.
+    Of the same name and version, the first found counts. ``trust`` is for a URL.
 
     Raises:
         SiteFileError: with every problem of every bundle.
-        UsageError: ``source`` holds none.
+        UsageError: ``source`` holds none, or nobody is trusted.
+        B2ctError: a repository is not what it has to be.
     """
     own = site_folder / BUNDLES_FOLDER
     found = (
-        *(load_bundles(assets, site_folder, source) if source else ()),
+        *(load_bundles(assets, site_folder, source, trust) if source else ()),
         *(load_bundles_in(own) if own.is_dir() and any(own.iterdir()) else ()),
         *load_provided_bundles(assets),
     )
@@ -145,7 +148,8 @@ def plan_import(request: ImportRequest, client: OneClient | None = None) -> Plan
     sums, sources = _find_sources(publication, request, facts)
     wanted = (*_own_objects(request, facts), *render_wanted(publication, site, sums, facts))
     leftovers = _leftovers(wanted, facts, site) if request.prune else ()
-    return Planned(client, make_cloud_plan(wanted, facts, remove=leftovers, site=site.site), request, sources)
+    plan = make_cloud_plan(wanted, facts, remove=leftovers, site=site.site)
+    return Planned(client, CloudPlan(tuple(map(_spare_what_is_used, plan.steps))), request, sources)
 
 
 def plan_removal(site: Site, folder: Path, bundle: str, version: str | None) -> Planned:
@@ -214,6 +218,13 @@ def _leftovers(wanted: Sequence[Wanted], facts: CloudFacts, site: Site) -> tuple
     names = {(one.kind, one.name) for one in wanted}
     ours = (one for one in facts.objects if one.mark and one.mark.site == site.site and one.kind in PUBLISHED)
     return tuple(one for one in ours if (one.kind, one.name) not in names)
+
+
+def _spare_what_is_used(step: Step) -> Step:
+    """Return the step; of a leftover that cannot go yet, one that keeps it: pruning takes only what nothing uses."""
+    if step.verb is Verb.REFUSE and step.wanted is None:
+        return replace(step, verb=Verb.KEEP)
+    return step
 
 
 def _find_sources(

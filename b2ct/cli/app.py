@@ -31,10 +31,6 @@ StockOption = Annotated[
     Path | None, typer.Option("--stock", metavar="ISO", help="Stock install ISO (default: media.iso of the site file).")
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-BundlesOption = Annotated[
-    str | None,
-    typer.Option("--from", metavar="FOLDER|URL", help="Look for bundles there too: a folder, or a repository's URL."),
-]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")]
 
 

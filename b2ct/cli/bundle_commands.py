@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,9 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from b2ct.apply.files import write_tree
-from b2ct.apply.publish import ImportRequest, Via, find_bundles, plan_import, plan_removal, render_bundles
+from b2ct.apply.publish import ImportRequest, Via, plan_import, plan_removal, render_bundles
 from b2ct.cli.app import (
-    BundlesOption,
     DryRunOption,
     ForceOption,
     JsonOption,
@@ -20,10 +20,17 @@ from b2ct.cli.app import (
     YesOption,
     app,
     open_site,
-    site_assets,
+)
+from b2ct.cli.bundle_source import (
+    FromOption,
+    KeyOption,
+    UnsignedOption,
+    find_site_bundles,
+    make_trust,
+    open_site_if_there,
 )
 from b2ct.cli.cloud_plan import run_plan
-from b2ct.cli.output import print_json, stderr
+from b2ct.cli.output import print_json, progress_bar, stderr
 from b2ct.errors import UsageError
 from b2ct.plan.publication import choose_bundle
 from b2ct.render.publication import Numbers
@@ -41,10 +48,16 @@ FolderOption = Annotated[
 
 @bundle_app.command("list")
 def list_bundles(
-    *, site: FolderOption = Path("site.yaml"), source: BundlesOption = None, as_json: JsonOption = False
+    *,
+    site: FolderOption = Path("site.yaml"),
+    source: FromOption = None,
+    key: KeyOption = None,
+    unsigned: UnsignedOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show which bundles there are: B2CT's own, those in bundles/ beside the site file, and those of --from."""
-    bundles = find_bundles(site_assets(site), site.parent, source)
+    model = open_site_if_there(site, quiet=True)
+    bundles = find_site_bundles(site, model, source, make_trust(model, key, unsigned=unsigned))
     rows = [bundle.manifest for bundle in sorted(bundles, key=lambda bundle: bundle.manifest.name)]
     if as_json:
         print_json("bundle-list", {"bundles": [manifest.model_dump(mode="json") for manifest in rows]})
@@ -60,16 +73,19 @@ def list_bundles(
 
 
 @bundle_app.command("show")
-def show_bundle(
+def show_bundle(  # noqa: PLR0913 - where bundles may come from
     name: Annotated[str, typer.Argument(metavar="BUNDLE", help="Name of the bundle.")],
     *,
     version: Annotated[str | None, typer.Option(help="Version of the bundle (default: the newest).")] = None,
     site: FolderOption = Path("site.yaml"),
-    source: BundlesOption = None,
+    source: FromOption = None,
+    key: KeyOption = None,
+    unsigned: UnsignedOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show what a bundle holds: its guests, what it asks of the site, its user-data."""
-    bundles = find_bundles(site_assets(site), site.parent, source)
+    model = open_site_if_there(site, quiet=True)
+    bundles = find_site_bundles(site, model, source, make_trust(model, key, unsigned=unsigned))
     bundle = choose_bundle(bundles, name, version)
     if bundle is None:
         known = ", ".join(sorted({f"{b.manifest.name} {b.manifest.version}" for b in bundles}))
@@ -105,7 +121,9 @@ def render_bundle(  # noqa: PLR0913 - what a person fills in by hand otherwise
     ] = "/var/tmp",  # noqa: S108 - a folder that every datastore's SAFE_DIRS allow
     image_id: Annotated[int | None, typer.Option(help="Number of the image (default: it is named).")] = None,
     network_id: Annotated[int | None, typer.Option(help="Number of the network (default: it is named).")] = None,
-    source: BundlesOption = None,
+    source: FromOption = None,
+    key: KeyOption = None,
+    unsigned: UnsignedOption = False,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -114,7 +132,7 @@ def render_bundle(  # noqa: PLR0913 - what a person fills in by hand otherwise
     OpenNebula is not asked. Import them on the front-end; there is no `onetemplate import`.
     """
     model = open_site(site, quiet=as_json)
-    bundles = find_bundles(site_assets(site), site.parent, source)
+    bundles = find_site_bundles(site, model, source, make_trust(model, key, unsigned=unsigned))
     artifacts = render_bundles(site, model, bundles, image_folder, Numbers(image_id, network_id))
     write_tree(out, artifacts, force=force)
     paths = [out / artifact.path for artifact in artifacts]
@@ -148,7 +166,9 @@ def remove_bundle(  # noqa: PLR0913 - each of them is needed to say what goes
 def import_templates(  # noqa: PLR0913 - how images travel differs from site to site
     site: SiteArgument = Path("site.yaml"),
     *,
-    source: BundlesOption = None,
+    source: FromOption = None,
+    key: KeyOption = None,
+    unsigned: UnsignedOption = False,
     images: Annotated[
         Path | None, typer.Option("--images", metavar="FOLDER", help="Image files (default: images/ beside SITE).")
     ] = None,
@@ -181,17 +201,19 @@ def import_templates(  # noqa: PLR0913 - how images travel differs from site to 
     Shows every step first. Does nothing the second time; after a failure, the same command goes on.
     """
     model = open_site(site, quiet=as_json)
-    assets = site_assets(site)
+    trust = make_trust(model, key, unsigned=unsigned)
     request = ImportRequest(
         site=model,
         path=site,
-        assets=assets,
-        bundles=find_bundles(assets, site.parent, source),
+        bundles=find_site_bundles(site, model, source, trust),
         images=images or site.parent / "images",
         via=via,
         front_end_folder=front_end_folder,
         whole_cloud=cloud,
         prune=prune,
         bind=bind,
+        public_key=trust.public_key,
     )
-    run_plan("import-templates", plan_import(request), dry_run=dry_run, yes=yes, as_json=as_json)
+    with progress_bar("downloading", quiet=as_json) as progress:
+        planned = plan_import(replace(request, download_progress=progress))
+    run_plan("import-templates", planned, dry_run=dry_run, yes=yes, as_json=as_json)

@@ -6,7 +6,14 @@ import sys
 
 import typer
 
-from b2ct.cli import bundle_commands, describe_commands, image_commands, media_commands, worker_commands
+from b2ct.cli import (
+    bundle_commands,
+    describe_commands,
+    image_commands,
+    marketplace_commands,
+    media_commands,
+    worker_commands,
+)
 from b2ct.cli.app import app
 from b2ct.cli.output import print_error
 from b2ct.errors import B2ctError, ExitCode, UsageError
@@ -17,6 +24,7 @@ __all__ = [
     "describe_commands",
     "image_commands",
     "main",
+    "marketplace_commands",
     "media_commands",
     "worker_commands",
 ]

@@ -43,7 +43,7 @@ def contextualize(  # noqa: PLR0913 - what ssh has to know, and what the worker 
     if vo not in names:
         raise UsageError(f"there is no community {vo}" if vo else "which community?", hint=f"--vo: {', '.join(names)}")
     assets = site_assets(site)
-    context = worker_context(model, find_bundles(assets, site.parent, None), vo)
+    context = worker_context(model, find_bundles(assets, site.parent), vo)
     request = ContextualizeRequest(
         SshTarget(host, user, port, identity, known_hosts, accept_new),
         AgentSettings(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from ipaddress import IPv4Address
 
-    from b2ct.plan.cloud_model import CloudFacts
+    from b2ct.plan.cloud_model import CloudFacts, Existing
     from b2ct.site.cloud import Community, HugePages, Pinning
     from b2ct.site.host import Host
     from b2ct.site.model import Site
@@ -90,6 +90,16 @@ class VmTemplate:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptTemplate:
+    """A VM template of an earlier version that the cloud kept, and that becomes the current one again."""
+
+    name: str
+    """Its name without the version."""
+    existing: Existing
+    """The one with the version in its name."""
+
+
+@dataclass(frozen=True, slots=True)
 class Publication:
     """Everything that a site's ``vms`` become."""
 
@@ -97,6 +107,8 @@ class Publication:
     templates: tuple[VmTemplate, ...]
     bundles: tuple[Bundle, ...]
     """The bundles that they come from."""
+    kept: tuple[KeptTemplate, ...] = ()
+    """Versions whose bundle is not at hand any more."""
 
     def bundle(self, name: str, version: str) -> Bundle:
         """Return the bundle that a template comes from; raises StopIteration if there is none."""
@@ -106,6 +118,11 @@ class Publication:
 def version_key(version: str) -> tuple[int, ...]:
     """Return a version as numbers, so that 1.10 comes after 1.9."""
     return tuple(map(int, version.split(".")))
+
+
+def versioned_name(name: str, version: str) -> str:
+    """Return the name of one version of a VM template."""
+    return f"{name}-{version}"
 
 
 def choose_bundle(bundles: Sequence[Bundle], name: str, version: str | None = None) -> Bundle | None:
@@ -126,8 +143,13 @@ def make_publication(
     templates: dict[str, VmTemplate] = {}
     used: dict[tuple[str, str], Bundle] = {}
     findings: list[Finding] = []
+    kept: list[KeptTemplate] = []
     for i, vm in enumerate(site.vms):
         loc: Loc = ("vms", i)
+        earlier = planner.kept_templates(vm)
+        if earlier:
+            kept += earlier
+            continue
         bundle, entry, problems = planner.choose(vm, loc)
         findings += problems
         if bundle is None or entry is None:
@@ -142,7 +164,7 @@ def make_publication(
                 message = f"another of vms makes a VM template called {template.name}"
                 findings.append(Finding(loc, message, "give one of them a name"))
             templates[template.name] = template
-    publication = Publication(tuple(images.values()), tuple(templates.values()), tuple(used.values()))
+    publication = Publication(tuple(images.values()), tuple(templates.values()), tuple(used.values()), tuple(kept))
     return publication, tuple(findings)
 
 
@@ -171,6 +193,22 @@ class _Planner:
             [] if entry else [Finding((*loc, "guest"), f"{vm.bundle} has no guest {vm.guest}", ", ".join(guests))]
         )
         return bundle, entry, [*problems, *self._check_needs(vm, bundle, loc)]
+
+    def kept_templates(self, vm: Vm) -> list[KeptTemplate]:
+        """Return what the cloud kept of a version whose bundle is not at hand; nothing unless it has all flavours."""
+        newest = choose_bundle(self.bundles, vm.bundle)
+        if self.facts is None or vm.version is None or choose_bundle(self.bundles, vm.bundle, vm.version) or not newest:
+            return []
+        guest = vm.guest or newest.manifest.images[0].guest
+        flavours = [WHOLE_NODE if wish == WHOLE_NODE else f"{wish}core" for wish in vm.cores]
+        found = []
+        for name in (template_name(vm, guest, flavour) for flavour in flavours):
+            existing = self.facts.find(ObjectKind.TEMPLATE, versioned_name(name, vm.version))
+            mark = existing.mark if existing else None
+            if not existing or not mark or (mark.site, mark.version) != (self.site.site, vm.version):
+                return []
+            found.append(KeptTemplate(name, existing))
+        return found
 
     def _check_needs(self, vm: Vm, bundle: Bundle, loc: Loc) -> Iterator[Finding]:
         needs = bundle.manifest.needs
@@ -227,7 +265,7 @@ class _Planner:
         squid = bundle.manifest.kind is Kind.SQUID
         community = self._community(vm)
         return VmTemplate(
-            name=_template_name(vm, entry, flavour),
+            name=template_name(vm, entry.guest, flavour),
             bundle=bundle.manifest.name,
             version=bundle.manifest.version,
             image=entry.file_name.rsplit(".", 1)[0],
@@ -309,8 +347,8 @@ def security_group_name(site: Site) -> str:
     return f"b2ct-{site.site}-worker"
 
 
-def _template_name(vm: Vm, entry: BundleImage, flavour: str) -> str:
+def template_name(vm: Vm, guest: str, flavour: str) -> str:
     """Return a VM template's name: ``belle-belle2-worker-el9-8core``; the site's own name where it gives one."""
     if vm.name:
         return vm.name if len(vm.cores) == 1 else f"{vm.name}-{flavour}"
-    return "-".join(filter(None, (vm.vo, vm.bundle, entry.guest, flavour)))
+    return "-".join(filter(None, (vm.vo, vm.bundle, guest, flavour)))

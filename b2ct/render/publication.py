@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from b2ct.plan.artifact import Artifact
 from b2ct.plan.attributes import Attribute
 from b2ct.plan.bundle import IMAGE_FILE, TEMPLATE_FILE, USER_DATA_FILE
+from b2ct.plan.cloud_compare import MARKS
 from b2ct.plan.cloud_model import CloudFacts, Kind, Mark, Reference, Wanted
+from b2ct.plan.publication import versioned_name
 from b2ct.render.bundle import ByName, render_image, render_user_data, render_vm_template
 from b2ct.render.opennebula import render_template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from b2ct.plan.publication import Publication, VmImage, VmTemplate
+    from b2ct.plan.publication import KeptTemplate, Publication, VmImage, VmTemplate
     from b2ct.site.model import Site
 
 IMAGE_PERMISSIONS = 0o644
@@ -47,12 +49,10 @@ def render_wanted(
         for vm in publication.templates
         for name in (versioned_name(vm.name, vm.version), vm.name)
     )
-    return (*images, *templates)
-
-
-def versioned_name(name: str, version: str) -> str:
-    """Return the name of one version of a VM template."""
-    return f"{name}-{version}"
+    kept = tuple(
+        _wanted_again(again, name, facts) for again in publication.kept for name in (again.existing.name, again.name)
+    )
+    return (*images, *templates, *kept)
 
 
 def _wanted_image(publication: Publication, image: VmImage, site: Site, sums: ImageSums) -> Wanted:
@@ -88,6 +88,19 @@ def _wanted_template(publication: Publication, vm: VmTemplate, name: str, site: 
             Reference(Kind.CLUSTER, vm.cluster),
             *group,
         ),
+    )
+
+
+def _wanted_again(kept: KeptTemplate, name: str, facts: CloudFacts) -> Wanted:
+    """Return an earlier version's VM template as it is in the cloud, under its own name or the current one."""
+    existing = kept.existing
+    return Wanted(
+        kind=Kind.TEMPLATE,
+        name=name,
+        template=tuple(attribute for attribute in existing.template if attribute.name not in MARKS),
+        mark=replace(existing.mark, checksum="") if existing.mark else None,
+        group=existing.group if facts.admin else None,
+        permissions=existing.permissions,
     )
 
 

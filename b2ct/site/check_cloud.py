@@ -30,6 +30,9 @@ def check_cloud(site: Site) -> Iterator[Finding]:
         yield from _check_vm(site, vm, ("vms", i))
     if site.opennebula.ca and not (site.opennebula.endpoint or "").startswith("https:"):
         yield Finding(("opennebula", "ca"), "it is for an https endpoint", "set opennebula.endpoint, or leave it out")
+    if site.sources.bundles and not site.sources.bundles_key:
+        hint = "the line of minisign.pub that begins with RW"
+        yield Finding(("sources", "bundles"), "whose signature it has to bear is not known; set bundles_key", hint)
     squids = [host for host in site.hosts if Service.SQUID in host.services] + [vm for vm in site.vms if vm.address]
     if not squids and any(community.cvmfs for community in site.vo):
         message = "no host offers squid, so every virtual machine would fetch CVMFS from far away"

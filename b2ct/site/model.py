@@ -21,6 +21,7 @@ from b2ct.site.types import (
     HostName,
     HostOrAddress,
     KernelArgument,
+    MinisignKey,
     Name,
     ReleaseNumber,
     SecretRef,
@@ -147,6 +148,10 @@ class Sources(SiteModel):
     """Mirror of EPEL: the folder that holds ``9/``."""
     opennebula: Url | None = None
     """Mirror of OpenNebula's packages: the folder that holds the version folders."""
+    bundles: Url | None = None
+    """Repository of bundles, as ``b2ct marketplace build`` makes it."""
+    bundles_key: MinisignKey | None = None
+    """minisign key by which that repository is signed."""
     proxy: Url | None = None
     """HTTP proxy for the installer and the package manager."""
     offline: bool = False

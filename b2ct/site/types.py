@@ -182,6 +182,11 @@ Checksum = Annotated[
 ]
 """``sha256:<hex>`` or ``sha512:<hex>``."""
 
+MinisignKey = Annotated[
+    str, pattern(r"^RW[A-Za-z0-9+/]{54}$", 56, "a public key of minisign: 56 letters that begin with RW")
+]
+"""A minisign public key, the second line of ``minisign.pub``."""
+
 SecretRef = Annotated[
     str,
     pattern(

@@ -95,6 +95,7 @@ WRONG: list[tuple[str, Any, str, str]] = [
     ("vo.1", {"name": "t2k", "user": "oneadmin"}, "vo.1.user", "user of OpenNebula itself"),
     ("vo.1", {"name": "t2k", "user": "t2k"}, "vo.1", "has no password"),
     ("vo.1", {"name": "t2k", "password": "file:x"}, "vo.1.password", "belongs to no user"),
+    ("sources.bundles", "https://x.example.org/b", "sources.bundles", "set bundles_key"),
     ("opennebula.ca", "ca.pem", "opennebula.ca", "for an https endpoint"),
     (
         "hosts.2",
