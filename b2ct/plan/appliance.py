@@ -105,7 +105,7 @@ def make_portable(template: Template) -> Template:
         if attribute.name == "NAME" or _is_image(attribute):
             continue
         if attribute.name == "NIC" and isinstance(value, tuple):
-            value = tuple(("NETWORK_MODE", "auto") if key == "NETWORK_ID" else (key, text) for key, text in value)
+            value = (("NETWORK_MODE", "auto"), *(pair for pair in value if not pair[0].startswith("NETWORK")))
         kept.append(Attribute(attribute.name, value))
     result = tuple(kept)
     if first_text(result, "OS", "BOOT") == "disk0":

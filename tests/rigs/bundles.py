@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ MEMORY = "2048"
 OS = [ ARCH = "x86_64", BOOT = "disk0" ]
 DISK = [ IMAGE_ID = "@IMAGE_ID@", DEV_PREFIX = "vd" ]
 DISK = [ TYPE = "fs", SIZE = "20480", TARGET = "vdb" ]
+DISK = [ TYPE = "swap", SIZE = "1024", TARGET = "vdc" ]
 NIC = [ NETWORK_ID = "@NETWORK_ID@", MODEL = "virtio", SECURITY_GROUPS = "0" ]
+NIC = [ NETWORK = "storage", NETWORK_UNAME = "oneadmin", MODEL = "virtio" ]
 SCHED_REQUIREMENTS = "CLUSTER_ID = 0 | NAME = \\"big*\\""
 CONTEXT = [
   NETWORK = "YES",
@@ -58,3 +61,18 @@ def write_bundle(folder: Path, name: str = "worker", version: str = "1.0.0", ima
     (folder / "template.txt").write_text(TEMPLATE.format(name=name, user_data=encoded))
     (folder / "user-data.yaml").write_text(USER_DATA)
     return folder
+
+
+def write_image(path: Path, content: str = "one", size: int = 300_000, virtual_size: int = 2 * 1024**3) -> Path:
+    """Write what has the head of a qcow2 image (docs/interop/qcow2.rst) and ``content`` over and over.
+
+    ``size`` and ``virtual_size`` are in bytes.
+
+    Returns:
+        The path.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = struct.pack(">4sIQIIQ", b"QFI\xfb", 3, 0, 0, 16, virtual_size)
+    body = content.encode() * (size // len(content.encode()) + 1)
+    path.write_bytes((head + body)[:size])
+    return path
