@@ -19,7 +19,7 @@ empty /var/lib/cloud /var/lib/one-context
 # Networks that the build had: they are written anew from each machine's context.
 rm -f /etc/udev/rules.d/70-persistent-net.rules /etc/netplan/50-cloud-init.yaml
 rm -f /etc/network/interfaces.d/50-cloud-init /etc/systemd/network/*cloud-init*.network
-rm -f /etc/NetworkManager/system-connections/cloud-init-*.nmconnection /etc/sysconfig/network-scripts/ifcfg-e*
+rm -f /etc/NetworkManager/system-connections/*.nmconnection /etc/sysconfig/network-scripts/ifcfg-e*
 rm -f /var/lib/NetworkManager/*.lease /var/lib/dhcp/*.leases /var/lib/dhclient/*.lease* /var/lib/chrony/drift
 if [ -f /etc/resolv.conf ] && [ ! -L /etc/resolv.conf ]; then : >/etc/resolv.conf; fi
 

@@ -13,7 +13,7 @@ from b2ct.apply.agent import AGENT_UNITS, agent_files
 from b2ct.apply.image.builder import MadeDisk
 from b2ct.apply.image.check_container import check_format, check_standalone, open_container
 from b2ct.apply.image.from_packages import load_key
-from b2ct.apply.image.guest_boot import QEMU, GuestError, GuestMachine, find_firmware, run_guest, tail
+from b2ct.apply.image.guest_boot import QEMU, GuestError, GuestMachine, GuestOutput, find_firmware, run_guest
 from b2ct.apply.image.stock_image import load_stock
 from b2ct.apply.tool import Program, run_tool
 from b2ct.errors import UsageError
@@ -57,17 +57,16 @@ class CloudImageBuilder:
 
         Raises:
             UsageError, RemoteError, ToolError: the stock image is not there, or is none.
-            GuestError: it did not change itself; with the last lines of its serial port.
+            GuestError: it did not change itself; with the last lines that it wrote.
         """
         stock = load_stock(request)
-        disk, seed, serial = workspace / "disk.qcow2", workspace / "seed.iso", workspace / "serial.log"
+        disk, seed = workspace / "disk.qcow2", workspace / "seed.iso"
         copy_stock(stock, disk, description.size)
         mark = _MARK + secrets.token_hex(8)
         customization = make_customization(request, mark, workspace)
         write_seed(seed, render_user_data(customization, request.assets), render_meta_data(mark.lower()))
         firmware = BootMode.BIOS if BootMode.BIOS in description.boot else BootMode.UEFI
-        said = run_guest(GuestMachine(disk, (seed,), firmware), serial, log=request.log)
-        packages = read_report(said, mark)
+        packages = read_report(run_guest(GuestMachine(disk, (seed,), firmware), workspace, log=request.log), mark)
         return MadeDisk(disk, packages, (request.mirror or description.source.url, *_urls(request)))
 
 
@@ -129,24 +128,21 @@ def write_iso_files(out: Path, label: str, files: Mapping[str, bytes]) -> None:
     image.close()
 
 
-def read_report(said: str, mark: str) -> tuple[tuple[str, str], ...]:
-    """Return the packages that the guest listed on its serial port.
+def read_report(said: GuestOutput, mark: str) -> tuple[tuple[str, str], ...]:
+    """Return the packages that the guest listed in its report, name and version.
 
     Raises:
         GuestError: it did not say that it is done; with what it said last.
     """
-    said = said.replace("\r", "")
-    lines = re.findall(rf"{re.escape(mark)} (.*)", said)
+    lines = re.findall(rf"{re.escape(mark)} (.*)", said.report.replace("\r", ""))
     if lines and lines[-1] == "done":
         words = (line.split() for line in lines if line.startswith("package "))
         return tuple((name, version) for _, name, version in words)
     if failures := [line for line in lines if line.startswith("failed ")]:
-        what = f"the guest {failures[-1]}"
-    elif lines:
-        what = "the guest went off in the middle of its work"
-    else:
-        what = "the guest went off without doing anything: has it cloud-init, and a console on ttyS0?"
-    raise GuestError(f"{what}; it said\n{tail(said)}")
+        raise GuestError(f"the guest {failures[-1]}", said)
+    if lines:
+        raise GuestError("the guest went off in the middle of its work", said)
+    raise GuestError("the guest went off without doing anything", said)
 
 
 def _urls(request: ImageRequest) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Runs a virtual machine once, unattended, until it powers itself off: QEMU, its serial port written to a file."""
+"""Runs a virtual machine once, unattended, until it powers itself off: QEMU, its serial ports written to files."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ _PROBE = bytes.fromhex("baf400 b010 ee f4 ebfd")
 _PROBE_EXIT = 0x10 << 1 | 1
 _PROBE_TIMEOUT_S = 30.0
 _POLL_S = 0.2
+_CONSOLE = "console.log"
+_REPORT = "report.log"
 _TAIL_BYTES = 1024 * 1024
 _TAIL_LINES = 25
 
@@ -52,7 +54,20 @@ class Accelerator(StrEnum):
 
 
 class GuestError(B2ctError):
-    """A guest did not do what it was started for; the message ends with the last lines of its serial port."""
+    """A guest did not do what it was started for; the message ends with the last lines that it wrote."""
+
+    def __init__(self, message: str, said: GuestOutput) -> None:
+        super().__init__(f"{message}; it said last:\n{tail(said.report or said.console)}")
+
+
+@dataclass(frozen=True, slots=True)
+class GuestOutput:
+    """The last MiB that a guest wrote to each of its serial ports."""
+
+    console: str
+    """``ttyS0``: firmware, kernel, what is written to the console."""
+    report: str
+    """``ttyS1``: nobody but us writes there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +124,16 @@ def find_firmware() -> tuple[Path, Path]:
 
 def run_guest(
     machine: GuestMachine,
-    serial: Path,
+    folder: Path,
     *,
     timeout_s: float = GUEST_TIMEOUT_S,
     log: Callable[[str], None] = lambda _line: None,
-) -> str:
-    """Run the machine until it powers off (a reboot counts as that) and return the end of what its serial port said.
+) -> GuestOutput:
+    """Run the machine until it powers off (a reboot counts as that) and return what it wrote to its serial ports.
 
     Args:
         machine: the machine; its disk is changed.
-        serial: the file that its serial port writes.
+        folder: where ``console.log`` and ``report.log`` grow, one for each serial port.
         timeout_s: when it is killed, seconds.
         log: told what runs it.
 
@@ -127,9 +142,9 @@ def run_guest(
         UsageError: QEMU or the firmware is missing.
     """
     accelerator = find_accelerator()
-    log(f"starting a virtual machine ({accelerator}); {serial} shows what it does")
+    log(f"starting a virtual machine ({accelerator}); {folder / _CONSOLE} shows what it does")
     with tempfile.TemporaryDirectory(prefix="b2ct-guest-") as tmp:
-        argv = [_qemu(), *_arguments(machine, serial, accelerator)]
+        argv = [_qemu(), *_arguments(machine, folder, accelerator)]
         if machine.firmware is BootMode.UEFI:
             argv += _firmware_arguments(Path(tmp))
         errors = Path(tmp) / "errors"
@@ -138,21 +153,21 @@ def run_guest(
                 returned = _wait(process, time.monotonic() + timeout_s)
             finally:
                 process.kill()
+        said = GuestOutput(_read_end(folder / _CONSOLE), _read_end(folder / _REPORT))
         if returned is None:
-            raise GuestError(f"the machine was not done after {timeout_s:.0f} s; it said\n{tail(read_serial(serial))}")
+            raise GuestError(f"the machine was not done after {timeout_s:.0f} s", said)
         if returned != 0:
-            said = errors.read_text(errors="replace").strip()[-_TAIL_BYTES:]
-            raise GuestError(f"QEMU ended with exit code {returned}: {said}\n{tail(read_serial(serial))}")
-    return read_serial(serial)
+            raise GuestError(f"QEMU ended with exit code {returned}: {_read_end(errors).strip()}", said)
+    return said
 
 
-def read_serial(serial: Path) -> str:
-    """Return the last MiB that a serial port wrote; empty when it wrote nothing."""
-    if not serial.exists():
+def _read_end(file: Path) -> str:
+    """Return the last MiB of a file; empty when there is none."""
+    if not file.exists():
         return ""
-    with serial.open("rb") as file:
-        file.seek(max(0, serial.stat().st_size - _TAIL_BYTES))
-        return file.read().decode(errors="replace")
+    with file.open("rb") as stream:
+        stream.seek(max(0, file.stat().st_size - _TAIL_BYTES))
+        return stream.read().decode(errors="replace")
 
 
 def tail(text: str) -> str:
@@ -171,12 +186,14 @@ def _qemu() -> str:
     return find_program(QEMU.name) or (str(_EL_QEMU) if _EL_QEMU.is_file() else QEMU.name)
 
 
-def _arguments(machine: GuestMachine, serial: Path, accelerator: Accelerator) -> list[str]:
+def _arguments(machine: GuestMachine, folder: Path, accelerator: Accelerator) -> list[str]:
     """Return QEMU's arguments for everything but the firmware."""
     argv = ["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot", "-machine", "q35"]
     argv += ["-accel", accelerator.value, "-cpu", "host" if accelerator is Accelerator.KVM else "max"]
     argv += ["-m", str(machine.memory_mib), "-smp", str(machine.cpus)]
-    argv += ["-chardev", f"file,id=s0,path={qemu_value(serial.absolute())}", "-serial", "chardev:s0"]
+    for number, name in enumerate((_CONSOLE, _REPORT)):
+        argv += ["-chardev", f"file,id=s{number},path={qemu_value(folder.absolute() / name)}"]
+        argv += ["-serial", f"chardev:s{number}"]
     argv += ["-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0", "-device", "virtio-rng-pci"]
     disk = f"if=none,id=d0,format=qcow2,discard=unmap,detect-zeroes=unmap,file={qemu_value(machine.disk.absolute())}"
     argv += ["-drive", disk, "-device", "virtio-blk-pci,drive=d0,bootindex=0"]
