@@ -64,7 +64,7 @@ class Failure:
     error: B2ctError
 
     def __str__(self) -> str:
-        return f"{self.step.kind} {self.step.name}: {self.error}"
+        return f"{self.step.kind} {self.step.name}: {str(self.error).rstrip('.')}"
 
 
 @dataclass(frozen=True, slots=True)
