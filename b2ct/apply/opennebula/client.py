@@ -75,7 +75,7 @@ class OneClient:
             maxsize=KEPT_CONNECTIONS,
             retries=False,
             timeout=urllib3.Timeout(connect=timeout_s, read=timeout_s),
-            ssl_context=_trusting(ca),
+            ssl_context=_trusting(ca) if self.endpoint.startswith("https:") else None,
         )
 
     def __repr__(self) -> str:
@@ -208,7 +208,7 @@ def _checked_endpoint(endpoint: str) -> str:
     """Return the endpoint if it is an address that holds no credentials."""
     try:
         parts = urlsplit(endpoint)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        usable = endpoint.startswith(("http://", "https://")) and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
     if not usable or not endpoint.isprintable():
