@@ -28,6 +28,7 @@ _TIMERS = ("apt-daily", "apt-daily-upgrade", "dpkg-db-backup")
 _START = """
 set -e
 ip link set lo up
+mount -t cgroup2 cgroup2 /sys/fs/cgroup # systemd 256 and later refuse version 1, which the machine may still have
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
 shift 2
 exec "$@"
@@ -64,19 +65,22 @@ class Container:
         return ["nsenter", f"--net=/proc/{self.leader}/ns/net", "--", *argv]
 
 
-def make_debian(packages: Sequence[str] = PACKAGES) -> Path:
-    """Return a folder with a minimal Debian that holds ``packages``; the first time it is installed, then cached."""
+def make_debian(suite: str = SUITE, packages: Sequence[str] = PACKAGES) -> Path:
+    """Return a folder with a minimal Debian that holds ``packages``; the first time it is installed, then cached.
+
+    The mirror is the one of this machine's own release; it has every ``suite``.
+    """
 
     def install(out: Path) -> None:
         proxy = run_tool(["apt-config", "shell", "P", "Acquire::http::Proxy"])
         variables = {"http_proxy": proxy.split("'")[1]} if proxy else {}
         include = f"--include={','.join(packages)}"
         mirror = find_mirror(read_sources(), SUITE)
-        run_tool(["debootstrap", "--variant=minbase", include, SUITE, out / "root", mirror], env=variables)
+        run_tool(["debootstrap", "--variant=minbase", include, suite, out / "root", mirror], env=variables)
         for name in _TIMERS:
             (out / f"root/etc/systemd/system/timers.target.wants/{name}.timer").unlink(missing_ok=True)
 
-    return make_cached("debian", (SUITE, *packages), install) / "root"
+    return make_cached("debian", (suite, *packages), install) / "root"
 
 
 @contextlib.contextmanager

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from b2ct.apply.agent import AGENT_UNITS
-from b2ct.apply.contextualize import ContextualizeRequest, contextualize_host
+from b2ct.apply.contextualize import UNPACK, ContextualizeRequest, contextualize_host, make_archive
 from b2ct.assets import Assets
 from b2ct.render.agent_conf import AgentSettings
+from tests.rigs.container import Container, make_debian, start_container
+from tests.rigs.tools import need_root, need_tool
 
 if TYPE_CHECKING:
     from tests.integration.contextualize.conftest import Machine
@@ -27,19 +29,32 @@ with OneGateServer() as gate:
 """
 
 
+UNTIL_READY = "for i in $(seq 100); do b2ct-vm-agent status >/dev/null 2>&1 && exit 0; sleep 0.1; done; exit 1"
+
+
 def install(machine: Machine, settings: AgentSettings) -> None:
     contextualize_host(ContextualizeRequest(machine.target(), settings, timeout_s=60), Assets())
 
 
-def test_systemd_finds_nothing_wrong_with_them(machine: Machine) -> None:
+def test_they_are_understood_and_the_agent_has_no_power(machine: Machine) -> None:
     install(machine, AgentSettings())
-    done = machine.container.run(["systemd-analyze", "verify", *AGENT_UNITS])
+    check_units(machine.container)
+
+
+def test_the_same_under_the_systemd_of_debian_13(tmp_path: Path) -> None:
+    need_root()
+    need_tool("debootstrap", "systemd-nspawn")
+    with start_container(make_debian("trixie"), tmp_path / "container") as container:
+        assert int(container.tell("systemctl", "--version").split()[1]) >= 257
+        container.tell("sh", "-c", UNPACK, data=make_archive(Assets(), AgentSettings(vo="belle")))
+        container.tell("sh", "-c", UNTIL_READY)
+        check_units(container)
+
+
+def check_units(container: Container) -> None:
+    """Check that systemd knows every line of the units, and what the running agent may do."""
+    done = container.run(["systemd-analyze", "verify", *AGENT_UNITS])
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
-
-
-def test_the_agent_has_no_power(machine: Machine) -> None:
-    install(machine, AgentSettings())
-    container = machine.container
     pid = container.tell("systemctl", "show", "-p", "MainPID", "--value", "b2ct-vm-agent").strip()
     lines = container.tell("cat", f"/proc/{pid}/status").splitlines()
     status = {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -85,8 +100,7 @@ def test_killed_it_comes_back_and_an_old_status_is_gone(machine: Machine) -> Non
         container.tell("systemctl", "kill", "--signal=KILL", "b2ct-vm-agent")
         gone = "for i in $(seq 50); do [ -e /run/b2ct-vm/status.json ] || exit 0; sleep 0.1; done; exit 1"
         container.tell("sh", "-c", gone)
-        back = "for i in $(seq 100); do b2ct-vm-agent status >/dev/null 2>&1 && exit 0; sleep 0.1; done; exit 1"
-        container.tell("sh", "-c", back)
+        container.tell("sh", "-c", UNTIL_READY)
     finally:
         container.tell("rm", "-r", "/run/systemd/system/b2ct-vm-agent.service.d")
 
