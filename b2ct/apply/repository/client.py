@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 INDEX_LIMIT_BYTES = 16 * 1024 * 1024
 """No index is larger; a version of a bundle with five images takes some 3 KiB."""
 
-_SIGNATURE_TRIES = 3
-_SIGNATURE_WAIT_S = 1.0
+_SIGNATURE_RETRIES = 2
 """While a repository is built anew, index and signature may for a moment not be of the same build."""
 
 
@@ -147,15 +146,15 @@ def _fetch_index(url: str, public_key: minisign.PublicKey | None, patience: Pati
     place = f"{url}/{INDEX}"
     if public_key is None:
         return fetch_document(place, INDEX_LIMIT_BYTES, patience)
-    for left in reversed(range(_SIGNATURE_TRIES)):
+    for wait_s in (*patience.retry_waits_s[:_SIGNATURE_RETRIES], None):
         signature = fetch_document(place + SUFFIX, SIGNATURE_LIMIT_BYTES, patience)
         data = fetch_document(place, INDEX_LIMIT_BYTES, patience)
         try:
             verify_bytes(public_key, data, signature, place)
         except SignatureError:
-            if not left:
+            if wait_s is None:
                 raise
-            time.sleep(_SIGNATURE_WAIT_S)
+            time.sleep(wait_s)
         else:
             break
     return data

@@ -55,6 +55,10 @@ class _PassingError(DownloadError):
     """A failure that may be gone the next time."""
 
 
+class _RangeError(_PassingError):
+    """The server does not go on where it was asked to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long to wait for a server."""
@@ -114,8 +118,12 @@ def fetch_file(
 
     def attempt() -> None:
         done = part.stat().st_size if part.exists() else 0
-        if done < size:
-            _continue(url, part, done, size, progress, patience)
+        try:
+            if done < size:
+                _continue(url, part, done, size, progress, patience)
+        except _RangeError:
+            part.unlink()
+            raise
 
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
@@ -233,6 +241,8 @@ def _check_answer(url: str, response: requests.Response) -> None:
     words = f"{url}: the server answers {status} {response.reason}"
     if status in _PASSING:
         raise _PassingError(words, hint="try again later")
+    if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        raise _RangeError(words)
     if status == HTTPStatus.NOT_FOUND:
         raise DownloadError(words, hint="the address is another one, or the file was removed")
     raise DownloadError(words)
@@ -252,7 +262,7 @@ def _check_range(url: str, response: requests.Response, start: int, size: int) -
     """Check that the answer is the part that was asked for (RFC 9110, 14.4)."""
     if response.headers.get("Content-Range") != f"bytes {start}-{size - 1}/{size}":
         said = response.headers.get("Content-Range", "nothing")
-        raise DownloadError(f"{url}: asked for the bytes from {start} of {size}, the server sends {said}")
+        raise _RangeError(f"{url}: asked for the bytes from {start} of {size}, the server sends {said}")
 
 
 def _too_large(url: str, limit_bytes: int) -> DownloadError:
