@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from types import FrameType
 from typing import Callable, Dict, List, Optional
 
 from b2ct_vmagent import __version__
@@ -63,11 +64,17 @@ def _make_parser() -> argparse.ArgumentParser:
 
 
 def _run(_chosen: argparse.Namespace, paths: Paths) -> int:
-    stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    run_service(paths, stop)
+        signal.signal(number, _end)
+    run_service(paths, threading.Event())
     return 0
+
+
+def _end(_number: int, _frame: Optional[FrameType]) -> None:
+    """End from wherever the agent is, also from a program that it waits for; a second signal changes nothing."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(0)
 
 
 def _status(chosen: argparse.Namespace, paths: Paths) -> int:

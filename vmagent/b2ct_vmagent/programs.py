@@ -1,8 +1,14 @@
-"""Running other programs: one door, which always comes back."""
+"""Running other programs: one door, which always comes back, even from a file system that hangs."""
 
 import os
+import signal
 import subprocess
+import tempfile
 from typing import Callable, NamedTuple, Sequence
+
+LARGEST_OUTPUT_BYTES = 65536
+REAP_S = 5.0
+"""A process that waits for a dead file system cannot be ended; after so long it is left to the kernel."""
 
 
 class Done(NamedTuple):
@@ -17,20 +23,36 @@ Runner = Callable[[Sequence[str], float], Done]
 
 
 def run_program(argv: Sequence[str], timeout_s: float) -> Done:
-    """Run a program with an English locale and no input."""
-    environment = dict(os.environ, LC_ALL="C")
+    """Run a program with an English locale and no input; when its time is over, all that it started ends with it."""
+    # into a file, for whoever inherits a pipe can keep it open
+    with tempfile.TemporaryFile() as output:
+        try:
+            process = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=dict(os.environ, LC_ALL="C"),
+                start_new_session=True,
+            )
+        except OSError as error:
+            return Done(127, "{}: {}".format(argv[0], error.strerror))
+        try:
+            code = process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return Done(124, "no answer in {:.0f} s".format(timeout_s))
+        finally:
+            _end(process)
+        output.seek(0)
+        return Done(code, output.read(LARGEST_OUTPUT_BYTES).decode("utf-8", "replace").strip())
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End a program that still runs, and its whole session."""
+    if process.poll() is not None:
+        return
+    os.killpg(process.pid, signal.SIGKILL)
     try:
-        done = subprocess.run(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            timeout=timeout_s,
-            check=False,
-        )
+        process.wait(REAP_S)
     except subprocess.TimeoutExpired:
-        return Done(124, "no answer in {:.0f} s".format(timeout_s))
-    except OSError as error:
-        return Done(127, "{}: {}".format(argv[0], error.strerror))
-    return Done(done.returncode, done.stdout.decode("utf-8", "replace").strip())
+        return

@@ -73,7 +73,7 @@ def run_service(paths: Paths, stop: threading.Event, run: Runner = run_program) 
     finally:
         if os.path.exists(paths.status):
             os.unlink(paths.status)
-    log("info", "ends")
+        log("info", "ends")
 
 
 def _set_up(paths: Paths) -> Context:

@@ -90,6 +90,19 @@ def test_a_wrong_token_is_told_and_stays_secret(guest: Guest) -> None:
         assert "geheim" not in shown + str(document)
 
 
+def test_it_ends_at_once_even_while_a_probe_hangs(guest: Guest) -> None:
+    guest.write("usr/bin/cvmfs_config", f"#!/bin/sh\n: >{guest.root}/asked\nsleep 3600\n")
+    (guest.root / "usr/bin/cvmfs_config").chmod(0o755)
+    guest.write("etc/b2ct-vm/agent.conf", "[agent]\ncvmfs_repositories = belle.cern.ch,belle.kek.jp\n")
+    with guest.running():
+        deadline = time.monotonic() + 20
+        while not (guest.root / "asked").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        started = time.monotonic()
+    assert (guest.root / "asked").exists()
+    assert time.monotonic() - started < 3
+
+
 @contextlib.contextmanager
 def raw_server(answer: bytes | None) -> Iterator[str]:
     """A server that says ``answer`` to whatever comes; with None it says nothing and holds the connection."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import configparser
 import hashlib
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from b2ct_vmagent import programs
 from b2ct_vmagent.checks import State
 from b2ct_vmagent.cvmfs import render_cvmfs_settings
 from b2ct_vmagent.paths import Paths
@@ -103,7 +103,22 @@ def test_programs_end(tmp_path: Path) -> None:
     assert run_program(["sh", "-c", "echo a; echo b >&2; exit 3"], 10) == Done(3, "a\nb")
     assert run_program(["sleep", "60"], 0.2).code == 124
     assert run_program([str(tmp_path / "none")], 1) == Done(127, f"{tmp_path}/none: No such file or directory")
-    assert programs.run_program(["sh", "-c", 'echo "$LC_ALL"; cat'], 10) == Done(0, "C")
+    assert run_program(["sh", "-c", 'echo "$LC_ALL"; cat'], 10) == Done(0, "C")
+
+
+def test_what_a_program_started_ends_with_it(tmp_path: Path) -> None:
+    started = time.monotonic()
+    done = run_program(["sh", "-c", f"sleep 3600 & echo $! >{tmp_path}/child; sleep 3600"], 0.5)
+    assert done == Done(124, "no answer in 0 s")
+    assert time.monotonic() - started < 3
+    child = Path("/proc", (tmp_path / "child").read_text(encoding="ascii").strip(), "status")
+    assert not child.exists() or "State:\tZ" in child.read_text(encoding="ascii")
+
+
+def test_a_background_child_does_not_hold_it_up() -> None:
+    started = time.monotonic()
+    assert run_program(["sh", "-c", "sleep 5 & echo done"], 60) == Done(0, "done")
+    assert time.monotonic() - started < 3
 
 
 def test_the_units_hold_for_old_systemds() -> None:
