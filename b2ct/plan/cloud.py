@@ -119,10 +119,8 @@ class _Planner:
                 return _step(Verb.UPDATE, wanted, reason, existing, differences)
             reason = "B2CT did not make it, so it stays as it is" if differences else "B2CT did not make it"
             return _step(Verb.USE, wanted, reason, existing, differences)
-        reason = (
-            f"the name is taken by {wanted.kind} {existing.id} of {existing.owner}, which B2CT did not make for this"
-            " site: rename or delete that one"
-        )
+        holder = f"{wanted.kind.label} {existing.id} of {existing.owner}"
+        reason = f"the name is taken by {holder}, which B2CT did not make for this site: rename or delete that one"
         return _step(Verb.REFUSE, wanted, reason, existing, differences)
 
     def _make(self, wanted: Wanted, reason: str = "", broken: Existing | None = None) -> Step:
@@ -206,7 +204,7 @@ class _Planner:
         """Give a reason for each object that has to be there before and will not be."""
         for need in (*wanted.needs, *_implied(wanted)):
             step = self.decided.get((need.kind, need.name))
-            what = f"the {need.kind} {need.name}"
+            what = f"the {need.kind.label} {need.name}"
             if step is not None and step.verb is Verb.REFUSE:
                 yield f"it needs {what}, which is refused: {step.reason}"
             elif step is None and not self._will_be(need):

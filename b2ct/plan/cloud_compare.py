@@ -139,12 +139,12 @@ def _compare_templates(wanted: Template, existing: Template) -> Iterator[Differe
 def _compare_values(label: str, wanted: str | Vector, existing: str | Vector | None) -> Iterator[Difference]:
     """Compare one attribute; of a vector, the keys that are wanted."""
     if isinstance(wanted, str) or isinstance(existing, str):
-        if wanted != existing:
+        if wanted != (existing or ""):
             yield Difference(label, _shown(label, _joined(existing)), _shown(label, _joined(wanted)))
         return
     there = dict(existing or ())
     for key, text in wanted:
-        if there.get(key) != text:
+        if there.get(key, "") != text:
             yield Difference(f"{label}/{key}", _shown(key, there.get(key, "")), _shown(key, text))
 
 

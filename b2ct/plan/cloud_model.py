@@ -28,6 +28,11 @@ class Kind(StrEnum):
     IMAGE = "image"
     TEMPLATE = "template"
 
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return {"vn": "network", "secgroup": "security group", "template": "VM template"}.get(self.value, self.value)
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:

@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, TypeVar
 
 from b2ct.apply.opennebula.errors import OneError, OneLostError
-from b2ct.apply.opennebula.objects import Numbers, Objects, Passwords
+from b2ct.apply.opennebula.objects import Numbers, Objects, Passwords, check_writable
 from b2ct.apply.opennebula.patience import Line, Patience, StoppedError
 from b2ct.apply.opennebula.probe import CALLS_AT_ONCE
 from b2ct.apply.opennebula.report import (
@@ -74,11 +74,15 @@ def apply_plan(client: OneClient, plan: CloudPlan, means: Means | None = None) -
 
     Raises:
         PlanRefusedError: the plan holds refused steps; nothing was done.
+        ObjectNameError, QuotingError: no front-end can hold a name or a value; nothing was done.
         ApplyError: steps failed; carries the report.
         ApplyInterruptedError: Ctrl-C; carries the report.
     """
     if plan.refused:
         raise PlanRefusedError(plan.refused)
+    for step in plan.changes:
+        if step.wanted:
+            check_writable(step.wanted)
     with ExitStack() as stack:
         run = _Run(client, means or Means(), stack)
         run.learn(plan.steps)

@@ -71,7 +71,7 @@ class Numbers:
                 for item in read_members(kind, read_pool(self.line, kind), {}):
                     self.known.setdefault((kind, item.name), item.id)
         if (kind, name) not in self.known:
-            raise UsageError(f"the cloud has no {kind} called {name}", hint="plan again: something has changed")
+            raise UsageError(f"the cloud has no {kind.label} called {name}", hint="plan again: something has changed")
         return self.known[kind, name]
 
     def own_group(self) -> str:
@@ -96,10 +96,9 @@ class Objects:
         ``extra`` are attributes that say where an image comes from.
 
         Raises:
-            B2ctError: the name or a value cannot be written.
             OneError, OneLostError: the front-end refused it, or nobody knows whether it was done.
+            LeftUnmarkedError: it was done, and the mark is missing.
         """
-        check_object_name(wanted.name)
         number = self.line.make(self._allocation(wanted, extra), lambda: self._look(wanted))
         if wanted.kind in MARKED_LATER:
             self._mark(wanted, number)
@@ -137,7 +136,7 @@ class Objects:
         """
         kind = existing.kind
         if read_object(kind, self.line.read(f"{kind}.info", existing.id), {}).mark != existing.mark:
-            raise UsageError(f"{kind} {existing.name} ({existing.id}) is not ours any more", hint="plan again")
+            raise UsageError(f"{kind.label} {existing.name} ({existing.id}) is not ours any more", hint="plan again")
         self.delete(kind, existing.id)
 
     def delete(self, kind: Kind, number: int) -> None:
@@ -184,7 +183,7 @@ class Objects:
             try:
                 self.delete(wanted.kind, number)
             except (OneError, OneLostError):
-                message = f"{wanted.kind} {wanted.name} ({number}) was made and could not be marked: {error}"
+                message = f"{wanted.kind.label} {wanted.name} ({number}) was made and could not be marked: {error}"
                 raise LeftUnmarkedError(message, hint=f"delete it (`one{wanted.kind} delete {number}`)") from error
             raise
 
@@ -236,6 +235,12 @@ class Objects:
             return number if keys["IP"] in {one.get("IP") for one in _ranges(network.template)} else None
 
         self.line.make(lambda: int(self.line.client.call("vn.add_ar", number, text)), look)
+
+
+def check_writable(wanted: Wanted) -> None:
+    """Raise ObjectNameError or QuotingError unless a front-end can hold the name and every value of an object."""
+    check_object_name(wanted.name)
+    _text(wanted, (), ())
 
 
 def _text(wanted: Wanted, first: Template, extra: Template, leave_out: frozenset[str] = frozenset()) -> str:

@@ -53,7 +53,7 @@ class Applied:
     id: int
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name} ({self.id})"
+        return f"{self.kind.label} {self.name} ({self.id})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Failure:
     error: B2ctError
 
     def __str__(self) -> str:
-        return f"{self.step.kind} {self.step.name}: {str(self.error).rstrip('.')}"
+        return f"{self.step.kind.label} {self.step.name}: {str(self.error).rstrip('.')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class PlanRefusedError(B2ctError):
         self.refused = refused
         more = f", and {len(refused) - 1} more" if len(refused) > 1 else ""
         first = refused[0]
-        super().__init__(f"{first.kind} {first.name}: {first.reason}{more}", hint="nothing was changed")
+        super().__init__(f"{first.kind.label} {first.name}: {first.reason}{more}", hint="nothing was changed")
 
 
 class ApplyError(B2ctError):

@@ -72,7 +72,7 @@ def let_go(line: Line, kind: Kind, number: int) -> None:
 def _is_made(line: Line, kind: Kind, item: Existing | None, waited_s: float) -> bool:
     """Whether an object is made; raises NotMadeError when it never will be, or not in time."""
     if item is None:
-        raise NotMadeError(f"the {kind} was removed while it was made", hint="somebody else works on this cloud")
+        raise NotMadeError(f"the {kind.label} was removed while it was made", hint="somebody else works on this cloud")
     if item.state == BROKEN:
         raise _why(item)
     if item.state not in BUSY:
@@ -81,7 +81,7 @@ def _is_made(line: Line, kind: Kind, item: Existing | None, waited_s: float) -> 
     if waited_s < allowed_s:
         return False
     hint = "oned.log on the front-end says what it does; is the way to the source, or the datastore, slow?"
-    raise NotMadeError(f"the {kind} is not made after {allowed_s:.0f} s (state {item.state})", hint=hint)
+    raise NotMadeError(f"the {kind.label} is not made after {allowed_s:.0f} s (state {item.state})", hint=hint)
 
 
 def _why(item: Existing) -> NotMadeError:

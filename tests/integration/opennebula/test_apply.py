@@ -11,7 +11,8 @@ from b2ct.apply.opennebula.apply_plan import apply_plan
 from b2ct.apply.opennebula.report import ApplyError, Phase, PlanRefusedError
 from b2ct.plan.attributes import Attribute, first_text, first_value, set_values
 from b2ct.plan.cloud_model import Kind, Mark, Quota, Verb
-from b2ct.render.opennebula import render_template
+from b2ct.render.opennebula import ObjectNameError, render_template
+from b2ct.render.quoting import QuotingError
 from tests.rigs.opennebula.server import OpenNebulaServer
 from tests.rigs.opennebula.wishes import SITE, Bench, wanted_image, wanted_infrastructure, wanted_template
 
@@ -182,7 +183,7 @@ def test_images_of_one_import_are_copied_at_the_same_time(bench: Bench) -> None:
 def test_objects_of_others_are_not_touched(bench: Bench) -> None:
     bench.client.call("template.allocate", 'NAME = "worker"\nCPU = "8"')
     before = len(bench.one.calls)
-    with pytest.raises(PlanRefusedError, match="the name is taken by template 0 of oneadmin"):
+    with pytest.raises(PlanRefusedError, match="the name is taken by VM template 0 of oneadmin"):
         bench.apply(*WORKER)
     assert bench.acts(before) == []
 
@@ -211,3 +212,12 @@ def test_objects_of_another_site_are_left_to_it(bench: Bench) -> None:
     bench.apply(elsewhere)
     here = replace(elsewhere, mark=Mark(SITE, "site"))
     assert [step.verb for step in bench.plan(here).steps] == [Verb.USE]
+
+
+def test_what_cannot_be_written_is_refused_before_anything_is_done(bench: Bench) -> None:
+    bad = replace(wanted_template(), template=(Attribute("GREETING", "]]>"),))
+    with pytest.raises(QuotingError, match="GREETING"):
+        bench.apply(*wanted_infrastructure(), wanted_image(), bad)
+    with pytest.raises(ObjectNameError):
+        bench.apply(wanted_image(), replace(wanted_template(), name="a/b"))
+    assert bench.acts() == []
