@@ -7,9 +7,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from b2ct.plan.bundle import Manifest
+from b2ct.plan.image import ImageDescription
 from b2ct.site.model import Site
+
+if TYPE_CHECKING:
+    from b2ct.site.types import SiteModel
 
 MIB, GIB = 1024**2, 1024**3
 REFERENCE = Path(__file__).parent / "reference"
@@ -24,13 +29,13 @@ def render_cli() -> str:
     return f"{text}\n\n## Exit codes\n\n{codes}.\n"
 
 
-def render_site_file() -> str:
-    """Return the page of the site file, a table for each part of the model."""
-    schema = Site.model_json_schema()
-    parts = {"Site": schema, **schema["$defs"]}
-    order = ["Site", *(name for name in _referenced(schema, parts))]
+def render_model(title: str, model: type[SiteModel]) -> str:
+    """Return the page of a YAML file, a table for each part of its model."""
+    schema = model.model_json_schema()
+    parts = {model.__name__: schema, **schema.get("$defs", {})}
+    order = [model.__name__, *(name for name in _referenced(schema, parts))]
     sections = [_section(name, parts) for name in dict.fromkeys(order)]
-    intro = "# The site file\n\nEvery key, made from the model that reads it. Keys in **bold** have to be given."
+    intro = f"# {title}\n\nEvery key, made from the model that reads it. Keys in **bold** have to be given."
     return "\n\n".join([intro, *sections]) + "\n"
 
 
@@ -102,7 +107,12 @@ def _default(value: dict[str, Any]) -> str:
     return f"`{default}`"
 
 
-PAGES = {"cli.md": render_cli, "site-file.md": render_site_file}
+PAGES = {
+    "cli.md": render_cli,
+    "site-file.md": lambda: render_model("The site file", Site),
+    "bundle.md": lambda: render_model("bundle.yaml", Manifest),
+    "image.md": lambda: render_model("Descriptions of golden images", ImageDescription),
+}
 """Pages of the reference, and what renders them."""
 
 if __name__ == "__main__":
