@@ -14,7 +14,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 from xml.parsers.expat import ExpatError
 
-from tests.rigs.opennebula import images, machines, networks, people, templates  # noqa: F401 - they register their calls
+from tests.rigs.opennebula import (  # noqa: F401 - they register their calls
+    images,
+    machines,
+    more_objects,
+    networks,
+    people,
+    templates,
+)
 from tests.rigs.opennebula.calls import CALLS, FaultError
 from tests.rigs.opennebula.cloud import Cloud, RefusedError, number
 
