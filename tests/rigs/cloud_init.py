@@ -61,7 +61,7 @@ if [ "$1" = run ]; then exec sleep infinity; fi
 @contextlib.contextmanager
 def start_guest(folder: Path) -> Iterator[Container]:
     """Boot a guest that knows no context yet, with the VM agent's units, and squid installed but at rest."""
-    with start_container(make_debian(PACKAGES), folder) as guest:
+    with start_container(make_debian(packages=PACKAGES), folder) as guest:
         write(guest, "/etc/cloud/cloud.cfg.d/99-tests.cfg", _SETTINGS)
         write(guest, "/usr/libexec/b2ct-vm/agent", _AGENT, mode=0o755)
         units = (name for name in Assets().names() if name.startswith("vmagent/files/usr/lib/systemd/system/"))
