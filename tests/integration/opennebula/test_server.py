@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 VERSIONS = ("6.10", "7.4")
 ON, OFF = True, False
+NEVER_S = 3600.0
+"""A delay that ends only when the test says so."""
 TINY = "/var/tmp/images/tiny.qcow2"  # noqa: S108 - the recorded path
 
 VOLATILE = re.compile(
@@ -45,8 +47,7 @@ def wait_ready(one: OpenNebulaServer, image_id: int) -> None:
     deadline = time.monotonic() + 10
     while one.cloud.objects["image"][image_id].findtext("STATE") == "4":
         assert time.monotonic() < deadline
-        with one.cloud.lock:
-            one.cloud.catch_up()
+        one.cloud.hurry()
         time.sleep(0.005)
 
 
@@ -58,9 +59,13 @@ def slowly(seconds: float, *names: str) -> Callable[[OpenNebulaServer], None]:
     return act
 
 
+def hurry(one: OpenNebulaServer) -> None:
+    one.cloud.hurry()
+
+
 def slow_networks(one: OpenNebulaServer) -> None:
     """In 6.10 the network was there before it was looked at."""
-    one.cloud.vnet_delay_s = 0.05 if one.cloud.version != "6.10" else 0
+    one.cloud.vnet_delay_s = NEVER_S if one.cloud.version != "6.10" else 0
 
 
 def ready(*image_ids: int) -> Callable[[OpenNebulaServer], None]:
@@ -81,7 +86,7 @@ def do(method: str, *params: int | str) -> Callable[[OpenNebulaServer], None]:
 
 def race(one: OpenNebulaServer) -> None:
     """A network that is still being made; in 7.4 it was being deleted when the pool was asked for."""
-    one.cloud.vnet_delay_s = 3600
+    one.cloud.vnet_delay_s = NEVER_S
     text = load_recording(one.cloud.version, "vn.allocate").params[0].replace('"b2ct-net"', '"race-0"')
     do("vn.allocate", re.sub(r"AR=.*\n", "", text), 0)(one)
     one.cloud.vnet_delay_s = 0
@@ -139,7 +144,7 @@ SCENARIO: tuple[Any, ...] = (
     *("datastorepool.info", "datastore.info__image-ds", "datastore.info__system-ds", "datastore.allocate"),
     *("datastore.allocate__error-duplicate-name", "datastore.allocate__error-missing-TM_MAD", "secgrouppool.info"),
     slow_networks,
-    *("vn.allocate", "vn.info__just-allocated", lambda _one: time.sleep(0.06), "vn.info__READY"),
+    *("vn.allocate", "vn.info__just-allocated", hurry, "vn.info__READY"),
     slowly(0, "vnet_delay_s"),
     *(
         "vn.allocate__error-duplicate-name",
@@ -148,9 +153,9 @@ SCENARIO: tuple[Any, ...] = (
     ),
     *("vn.allocate__bad-ip-accepted", "vn.info__ERROR-bad-ip", "vn.info__error-no-such-network"),
     *("vn.allocate__without-AR", pool_of_networks, "vn.add_ar"),
-    slowly(0.05, "image_delay_s"),
+    slowly(NEVER_S, "image_delay_s"),
     *("image.allocate__from-path", "image.info__just-allocated", ready(0), "image.info__READY"),
-    slowly(0.2, "image_delay_s"),
+    slowly(NEVER_S, "image_delay_s"),
     *("image.allocate__http-slow", "image.info__LOCKED", "imagepool.info__with-LOCKED", "image.delete__LOCKED"),
     *(slowly(0, "image_delay_s"), ready(1), "image.allocate__error-http-server-refuses"),
     *("image.allocate__datablock", "image.allocate__error-duplicate-name", "image.allocate__same-name-other-owner"),
@@ -168,7 +173,7 @@ SCENARIO: tuple[Any, ...] = (
     *("image.update__append-attribute", "image.info__error-no-such-image", "image.persistent"),
     *(do("image.persistent", 0, OFF), "image.rename", do("image.rename", 0, "tiny"), "image.chmod"),
     *("image.enable__disable", "image.info__DISABLED", do("image.enable", 0, ON)),
-    *(slowly(0.1, "image_delay_s"), "image.clone", "image.info__source-while-cloning-USED", ready(5)),
+    *(slowly(NEVER_S, "image_delay_s"), "image.clone", "image.info__source-while-cloning-USED", ready(5)),
     *(slowly(0, "image_delay_s"), "imagepool.info"),
     "imagepool.info__only-mine",
     *("template.allocate", "template.info", "template.allocate__error-duplicate-name"),
@@ -186,11 +191,11 @@ SCENARIO: tuple[Any, ...] = (
     *(
         "xmlrpc__fault-too-many-params",
         "template.chown",
-        slowly(0.05, "vm_delay_s"),
+        slowly(NEVER_S, "vm_delay_s"),
         "template.instantiate",
         "vm.info__PENDING-or-later",
     ),
-    *(lambda _one: time.sleep(0.06), "vm.info__RUNNING", "vmpool.info", "image.info__USED", "host.info__with-vm"),
+    *(hurry, "vm.info__RUNNING", "vmpool.info", "image.info__USED", "host.info__with-vm"),
     "vm.update__append-user-template",
     *("vmpool.info__error-search-filter-needs-mysql-or-newer", "vm.info__error-no-such-vm", "vn.info__with-lease"),
     *("image.delete__error-in-use", "vn.delete__error-in-use", "host.delete__error-has-vms"),
@@ -200,7 +205,7 @@ SCENARIO: tuple[Any, ...] = (
     *("template.instantiate__extra-template-and-name", "template.instantiate__error-no-such-template"),
     *("template.instantiate__error-no-such-image", "template.instantiate__as-alice"),
     *("template.instantiate__error-restricted-attr", "template.instantiate__error-vm-quota-exceeded"),
-    lambda _one: time.sleep(0.06),
+    hurry,
     *("image.allocate__error-image-quota-exceeded", "user.info__alice-quota-used"),
     *("template.update__error-locked", lock_template, "template.delete__error-locked", "template.delete"),
     *("template.delete__error-no-such-template", "xmlrpc__fault-missing-params", "xmlrpc__fault-unknown-method"),

@@ -111,12 +111,12 @@ def test_the_next_image_can_be_made_to_fail(one: OpenNebulaServer, admin: OneCli
 
 
 def test_images_take_their_time_and_can_go_meanwhile(one: OpenNebulaServer, admin: OneClient) -> None:
-    one.cloud.image_delay_s = 0.2
+    one.cloud.image_delay_s = 0.5
     image_id = make_image(admin, "slow")
     assert admin.call("image.info", image_id).STATE == LOCKED
     assert trouble(admin, "image.delete", image_id) is Trouble.LOCKED
     admin.call("image.delete", image_id, True)  # noqa: FBT003 - as the API has it
-    time.sleep(0.25)
+    time.sleep(0.6)
     assert trouble(admin, "image.info", image_id) is Trouble.NO_SUCH_OBJECT
 
 
@@ -202,7 +202,7 @@ def test_clusters_hold_hosts_datastores_and_networks(admin: OneClient) -> None:
 
 
 def test_machines_use_images_and_addresses_until_they_end(one: OpenNebulaServer, admin: OneClient) -> None:
-    one.cloud.vm_delay_s = 0.1
+    one.cloud.vm_delay_s = 3600
     image = make_image(admin, "golden")
     wait(admin, image)
     admin.call("vn.allocate", 'NAME="lan"\nVN_MAD="bridge"\nAR=[TYPE="IP4",IP="192.0.2.8",SIZE="2"]', 0)
@@ -210,7 +210,7 @@ def test_machines_use_images_and_addresses_until_they_end(one: OpenNebulaServer,
     template = admin.call("template.allocate", text + 'CONTEXT=[SET_HOST="$NAME"]')
     machines = [admin.call("template.instantiate", template, f"w{count}", OFF, "", OFF) for count in range(2)]
     assert admin.call("vm.info", machines[0]).STATE == 1
-    time.sleep(0.15)
+    one.cloud.hurry()
     machine = admin.call("vm.info", machines[1])
     assert (machine.STATE, machine.LCM_STATE, machine.TEMPLATE["NIC"]["IP"]) == (3, 3, "192.0.2.9")
     assert machine.TEMPLATE["CONTEXT"]["SET_HOST"] == "w1"
