@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
+from pydantic import ValidationError
+
 from b2ct.apply.repository.download import PATIENCE, fetch_document, fetch_file
 from b2ct.apply.signature import SIGNATURE_LIMIT_BYTES, SignatureError, verify_file
 from b2ct.errors import B2ctError, OutputError, UsageError
-from b2ct.plan.image_record import read_record, record_name
+from b2ct.plan.image_record import ImageRecord, record_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
     from b2ct.apply.repository.download import Patience, Progress
     from b2ct.plan.bundle import BundleImage
-    from b2ct.plan.image_record import ImageRecord
 
 _CHUNK_BYTES = 1024 * 1024
 
@@ -53,8 +54,7 @@ def find_image(
     is compared with the record.
 
     Raises:
-        ImageFileError: the file is not what the manifest or the record says.
-        SiteFileError: the record is wrong; with every problem and its line.
+        ImageFileError: the file is not what the manifest or the record says, or the record is none.
     """
     folders = [folder for folder in (beside, images_folder) if folder is not None]
     path = next((folder / image.file_name for folder in folders if (folder / image.file_name).is_file()), None)
@@ -137,9 +137,7 @@ def _fetch_signature(image: BundleImage, public_key: minisign.PublicKey | None, 
 def _describe(path: Path, image: BundleImage, *, read_all: bool) -> ImageFile:
     """Return what is known about a file: from its record, or by reading it."""
     record_path = path.with_name(record_name(path.name))
-    record = None
-    if record_path.is_file():
-        record = read_record(record_path.read_text(encoding="utf-8", errors="replace"), str(record_path))
+    record = _load_record(record_path) if record_path.is_file() else None
     if record is None:
         return _read(path, image)
     size = path.stat().st_size
@@ -151,6 +149,15 @@ def _describe(path: Path, image: BundleImage, *, read_all: bool) -> ImageFile:
     if found.sha256 != record.sha256:
         raise _differs(str(path), "SHA-256", record.sha256, found.sha256, str(record_path))
     return ImageFile(path, size, record.virtual_bytes, found.sha256, found.md5, record)
+
+
+def _load_record(path: Path) -> ImageRecord:
+    try:
+        return ImageRecord.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ImageFileError(f"{path}: {where}: {first['msg']}", hint="b2ct image build writes it anew") from error
 
 
 def _read(path: Path, image: BundleImage, shown: str = "") -> ImageFile:

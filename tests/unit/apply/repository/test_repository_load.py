@@ -76,7 +76,7 @@ def test_every_problem_of_every_file_is_told_at_once(bundle: Path) -> None:
     for expected in (
         "bundle.yaml:4: kind: 'octopus' has to be",
         "image.one:1: cannot be read: No such file",
-        "template.txt:9: NIC does not have @NETWORK_ID@",
+        "template.txt:10: NIC does not have @NETWORK_ID@",
         "USERDATA is not what user-data.yaml holds",
         "user-data.yaml:5: write_files.0.permissions: have to be text",
         "packages: one-context does not know this module",
