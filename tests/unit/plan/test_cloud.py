@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from b2ct.plan.attributes import Attribute
@@ -118,6 +118,19 @@ def test_a_mark_that_another_user_wrote_proves_nothing() -> None:
 def test_an_ordinary_user_uses_what_oneadmin_made_for_the_site() -> None:
     assert only(image(), facts(made(image()), user="alice")).verb is Verb.KEEP
     assert only(vm(CPU="2"), facts(made(seal(vm(CPU="1"))), user="alice")).verb is Verb.CREATE
+
+
+def test_what_oneadmin_made_by_hand_does_not_stand_in_the_way_of_others() -> None:
+    foreign = made(replace(vm(CPU="1"), mark=None))
+    assert only(vm(CPU="1"), facts(foreign, user="alice")).verb is Verb.CREATE
+
+
+def test_admins_share_what_oneadmin_made() -> None:
+    existing = made(seal(vm(CPU="1")))
+    bob = replace(facts(existing), user="bob")
+    assert only(vm(CPU="1"), bob).verb is Verb.KEEP
+    assert only(vm(CPU="2"), bob).verb is Verb.UPDATE
+    assert only(vm(CPU="1"), replace(bob, objects=(replace(existing, mark=None),))).verb is Verb.CREATE
 
 
 def test_what_somebody_else_made_of_the_infrastructure_is_used() -> None:
@@ -300,12 +313,14 @@ CLOUDS = st.builds(
 WISHES = st.lists(WANTED, max_size=5, unique_by=lambda item: (item.kind, item.name))
 
 
+@settings(deadline=None)
 @given(wanted=WISHES, cloud=CLOUDS)
 def test_planning_again_after_applying_changes_nothing(wanted: list[Wanted], cloud: CloudFacts) -> None:
     again = make_cloud_plan(wanted, after(make_cloud_plan(wanted, cloud), cloud))
     assert {step.verb for step in again.steps} <= {Verb.KEEP, Verb.USE, Verb.REFUSE}
 
 
+@settings(deadline=None)
 @given(wanted=WISHES, cloud=CLOUDS, data=st.data())
 def test_no_step_touches_what_is_not_ours(wanted: list[Wanted], cloud: CloudFacts, data: st.DataObject) -> None:
     remove = data.draw(st.lists(st.sampled_from(cloud.objects), unique=True))
