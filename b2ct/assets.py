@@ -18,6 +18,11 @@ def _packaged() -> Path:
     return shipped if shipped.is_dir() else here.parent
 
 
+def _is_scratch(name: Path) -> bool:
+    """Return whether a tool left this file in a checkout: a cache."""
+    return any(part.startswith(".") or part == "__pycache__" for part in name.parts)
+
+
 @dataclass(frozen=True, slots=True)
 class Assets:
     """The data files of one run: a site's overrides first, then what B2CT ships.
@@ -61,5 +66,5 @@ class Assets:
     def names(self) -> tuple[str, ...]:
         """Return the name of every data file that B2CT ships, sorted."""
         found = (file for folder in FOLDERS for file in (self.packaged / folder).rglob("*") if file.is_file())
-        found = (file for file in found if "__pycache__" not in file.parts)
-        return tuple(sorted(file.relative_to(self.packaged).as_posix() for file in found))
+        names = (file.relative_to(self.packaged) for file in found)
+        return tuple(sorted(name.as_posix() for name in names if not _is_scratch(name)))
