@@ -40,7 +40,7 @@ HOST = 1
 def _allocate(cloud: Cloud, caller: Caller, text: str) -> int:
     cloud.authorize_create(caller, "template")
     given = cloud.parse(text)
-    name = next((part.text or "" for part in given if part.tag == "NAME"), "")
+    name = next((part.text or "" for part in given if part.tag == "NAME"), "").rstrip()
     cloud.check_new_name("template", name, caller.uid)
     return _add(cloud, caller, name, [part for part in given if part.tag != "NAME"])
 
