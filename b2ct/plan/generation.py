@@ -190,6 +190,15 @@ class Database(SiteModel):
     client: str
 
 
+class Guest(SiteModel):
+    """Virtual machines' images of this generation."""
+
+    packages_options: str
+    """Options of ``%packages``: without what is only recommended."""
+    packages: tuple[str, ...]
+    """Beside ``@core``; both boot loaders among them."""
+
+
 class Generation(SiteModel):
     """One EL generation."""
 
@@ -218,6 +227,8 @@ class Generation(SiteModel):
     opennebula_mirror: str
     opennebula: tuple[OpenNebulaRange, ...]
     rocci: Rocci
+    guest: Guest | None = None
+    """None: no images are made of it."""
 
 
 def load_generation(assets: Assets, el: int) -> Generation:

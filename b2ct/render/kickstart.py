@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from b2ct.plan.artifact import Artifact
 from b2ct.plan.model import Card, CardFact, FromCard, Ipv4, Ipv4Method
 from b2ct.render.environment import TemplateError, make_environment, template_errors
-from b2ct.render.quoting import Quoted, commas, sh_words, verbatim, word
+from b2ct.render.quoting import Quoted, base64_lines, commas, sh_words, verbatim, word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,26 +32,32 @@ def render_kickstarts(plan: Plan, assets: Assets) -> tuple[Artifact, ...]:
         QuotingError: a value cannot be written in the language it goes into.
         TemplateError: a template (a site's own copy perhaps) does not quote a value.
     """
-    template = _make_template(assets)
+    template = make_template(assets, HOST_TEMPLATE)
     libraries = [assets.read_text(name) for name in assets.names() if name.startswith(PRE_LIBRARIES)]
     return tuple(Artifact(host.kickstart, _render(template, plan, host, libraries)) for host in plan.hosts)
 
 
-def _make_template(assets: Assets) -> Template:
+def make_template(assets: Assets, name: str) -> Template:
+    """Return a kickstart template with the filters of all languages in it; a value without one is refused.
+
+    Raises:
+        TemplateError: it is wrong.
+    """
     environment = make_environment(assets).overlay(finalize=_refuse_unquoted)
     environment.filters |= {
         "word": word,
         "commas": commas,
         "verbatim": verbatim,
         "sh_words": sh_words,
+        "base64_lines": base64_lines,
         "json_text": json_text,
         "pre_address": pre_address,
         "card_device": card_device,
         "card_devices": card_devices,
         "bond_options": bond_options,
     }
-    with template_errors(HOST_TEMPLATE):
-        return environment.get_template(HOST_TEMPLATE)
+    with template_errors(name):
+        return environment.get_template(name)
 
 
 def _refuse_unquoted(value: object) -> object:
@@ -63,12 +69,16 @@ def _refuse_unquoted(value: object) -> object:
 def _render(template: Template, plan: Plan, host: HostPlan, libraries: list[str]) -> bytes:
     with template_errors(HOST_TEMPLATE):
         text = template.render(plan=plan, host=host, pre_libraries=libraries)
-    _check_sections(text, host.kickstart)
+    check_sections(text, host.kickstart)
     return text.encode()
 
 
-def _check_sections(text: str, where: str) -> None:
-    """Check that sections open and close in turn: a script line that starts with ``%`` would end its section."""
+def check_sections(text: str, where: str) -> None:
+    """Check that sections open and close in turn: a script line that starts with ``%`` would end its section.
+
+    Raises:
+        TemplateError: they do not.
+    """
     is_open = False
     for line in text.splitlines():
         if not line.startswith("%") or line.startswith("%include "):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from typing import TYPE_CHECKING
 
@@ -106,3 +107,8 @@ def isolinux_text(value: str) -> Quoted:
     if UNPRINTABLE.search(value):
         raise QuotingError(f"{value!r}: a boot menu cannot hold control characters")
     return Quoted(value.replace("^", "").encode("ascii", "replace").decode("ascii"))
+
+
+def base64_lines(data: bytes) -> Quoted:
+    """Return ``data`` as base64 (RFC 2045 6.8) for a here-document: no line of it means anything to anybody."""
+    return Quoted(base64.encodebytes(data).decode().rstrip("\n"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import yaml
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from b2ct.assets import Assets
-    from b2ct.plan.image import Family, Repository
+    from b2ct.plan.customization import Customization
+    from b2ct.plan.image import Repository
 
 CLEAN_SCRIPT = "templates/images/clean.sh"
 """What takes out of a guest what its machines must not share."""
@@ -40,24 +40,6 @@ _FOLDER = "run/b2ct-image"
 _SCRIPT = f"/{_FOLDER}/customize.sh"
 
 
-@dataclass(frozen=True, slots=True)
-class Customization:
-    """What a stock cloud image gets."""
-
-    family: Family
-    mark: str
-    """Word that begins the lines for us on the serial port; nobody else can know it."""
-    packages: tuple[str, ...] = ()
-    files: tuple[Artifact, ...] = ()
-    """Files of the guest: the agent's, package sources and their keys."""
-    units: tuple[str, ...] = ()
-    """Units to enable."""
-    cvmfs: bool = False
-    """The CVMFS client is among the packages."""
-    warm: tuple[str, ...] = ()
-    """CVMFS repositories whose catalogues are fetched."""
-
-
 def render_user_data(customization: Customization, assets: Assets) -> str:
     """Return the user-data: files, and one command that works when cloud-init is done, whatever comes of it.
 
@@ -65,13 +47,8 @@ def render_user_data(customization: Customization, assets: Assets) -> str:
         QuotingError: a value cannot be written in the language it goes into.
         TemplateError: the template (a site's own copy perhaps) is wrong.
     """
-    files = [
-        *customization.files,
-        Artifact(_SCRIPT[1:], render_customize_script(customization, assets).encode(), 0o700),
-        Artifact(f"{_FOLDER}/clean.sh", assets.read_text(CLEAN_SCRIPT).encode(), 0o700),
-        Artifact(f"{_FOLDER}/warm.sh", WARM_SCRIPT.encode(), 0o700),
-        Artifact(f"{_FOLDER}/cloud.cfg", CLOUD_CONFIG.encode()),
-    ]
+    script = Artifact(_SCRIPT[1:], render_customize_script(customization, assets).encode(), 0o700)
+    files = (*customization.files, *render_helpers(assets), script)
     command = ["systemd-run", "--no-block", "--unit=b2ct-image", "--property=After=cloud-final.service"]
     document = {
         "users": [],
@@ -80,6 +57,15 @@ def render_user_data(customization: Customization, assets: Assets) -> str:
         "runcmd": [[*command, "/bin/sh", _SCRIPT]],
     }
     return "#cloud-config\n" + yaml.safe_dump(document, sort_keys=False, width=10**6)
+
+
+def render_helpers(assets: Assets) -> tuple[Artifact, ...]:
+    """Return the files that ``templates/images/steps.sh.j2`` needs in the guest while it works."""
+    return (
+        Artifact(f"{_FOLDER}/clean.sh", assets.read_text(CLEAN_SCRIPT).encode(), 0o700),
+        Artifact(f"{_FOLDER}/warm.sh", WARM_SCRIPT.encode(), 0o700),
+        Artifact(f"{_FOLDER}/cloud.cfg", CLOUD_CONFIG.encode()),
+    )
 
 
 def _write_file(file: Artifact) -> dict[str, str]:
@@ -103,15 +89,9 @@ def render_customize_script(customization: Customization, assets: Assets) -> str
     environment = make_environment(assets)
     environment.filters["sh_words"] = sh_words
     with template_errors(CUSTOMIZE_TEMPLATE):
-        return environment.get_template(CUSTOMIZE_TEMPLATE).render(
-            family=customization.family.value,
-            mark=customization.mark,
-            packages=customization.packages,
-            units=customization.units,
-            cvmfs=customization.cvmfs,
-            warm=customization.warm,
-            warm_timeout_s=WARM_TIMEOUT_S,
-        )
+        template = environment.get_template(CUSTOMIZE_TEMPLATE)
+        packages = (*customization.packages, *customization.repository_packages)
+        return template.render(customization=customization, packages=packages, warm_timeout_s=WARM_TIMEOUT_S)
 
 
 def render_yum_repositories(repositories: Iterable[Repository]) -> tuple[Artifact, ...]:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from b2ct.apply.files import write_file
+from b2ct.apply.image.from_cloud_image import CloudImageBuilder
+from b2ct.apply.image.from_kickstart import KickstartBuilder
 from b2ct.apply.image.from_packages import PackageBuilder
 from b2ct.apply.tool import Program, need_programs, run_tool
 from b2ct.errors import OutputError, UsageError
@@ -20,7 +22,11 @@ if TYPE_CHECKING:
     from b2ct.apply.image.builder import Builder, ImageRequest, MadeDisk
     from b2ct.assets import Assets
 
-BUILDERS: dict[Method, Builder] = {Method.DEBOOTSTRAP: PackageBuilder()}
+BUILDERS: dict[Method, Builder] = {
+    Method.DEBOOTSTRAP: PackageBuilder(),
+    Method.CLOUD_IMAGE: CloudImageBuilder(),
+    Method.KICKSTART: KickstartBuilder(),
+}
 """Who builds what; a new method is a module and a line here."""
 
 QEMU_IMG = Program("qemu-img", debian="qemu-utils", el="qemu-img")

@@ -115,7 +115,7 @@ def _check_context(guest: Guest) -> Verdict:
         return Verdict(ok=False, detail="neither cloud-init nor one-context: nothing reads a machine's context")
     if len(found) > 1:
         return Verdict(ok=False, detail="cloud-init and one-context would both set up the machine: remove one")
-    return Verdict(ok=True, detail=found[0])
+    return Verdict(ok=True, detail=found[0].value)
 
 
 def has_agent(guest: Guest) -> bool:

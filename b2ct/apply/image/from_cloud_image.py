@@ -17,10 +17,11 @@ from b2ct.apply.image.guest_boot import QEMU, GuestError, GuestMachine, GuestOut
 from b2ct.apply.image.stock_image import load_stock
 from b2ct.apply.tool import Program, run_tool
 from b2ct.errors import UsageError
-from b2ct.plan.guest_debian import CVMFS, make_repository_source
+from b2ct.plan.customization import make_customization
+from b2ct.plan.guest_debian import make_repository_source
 from b2ct.plan.image import BootMode, Contextualization, Family
 from b2ct.render.guest_debian import render_sources
-from b2ct.render.user_data import Customization, render_meta_data, render_user_data, render_yum_repositories
+from b2ct.render.user_data import render_meta_data, render_user_data, render_yum_repositories
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from b2ct.apply.image.builder import ImageRequest
     from b2ct.plan.artifact import Artifact
+    from b2ct.plan.customization import Customization
     from b2ct.plan.image import ImageDescription
 
 SEED_LABEL = "CIDATA"
@@ -62,16 +64,16 @@ class CloudImageBuilder:
         stock = load_stock(request)
         disk, seed = workspace / "disk.qcow2", workspace / "seed.iso"
         copy_stock(stock, disk, description.size)
-        mark = _MARK + secrets.token_hex(8)
-        customization = make_customization(request, mark, workspace)
+        customization = load_customization(request, workspace)
+        mark = customization.mark
         write_seed(seed, render_user_data(customization, request.assets), render_meta_data(mark.lower()))
         firmware = BootMode.BIOS if BootMode.BIOS in description.boot else BootMode.UEFI
         packages = read_report(run_guest(GuestMachine(disk, (seed,), firmware), workspace, log=request.log), mark)
-        return MadeDisk(disk, packages, (request.mirror or description.source.url, *_urls(request)))
+        return MadeDisk(disk, packages, built_from(request))
 
 
-def make_customization(request: ImageRequest, mark: str, workspace: Path) -> Customization:
-    """Return what the stock image gets; keys of Debian repositories are fetched.
+def load_customization(request: ImageRequest, workspace: Path) -> Customization:
+    """Return what the guest gets, with a mark of its own; keys of Debian repositories are fetched.
 
     Raises:
         UsageError, RemoteError, ToolError: a repository is described wrongly, or its key cannot be had.
@@ -84,16 +86,10 @@ def make_customization(request: ImageRequest, mark: str, workspace: Path) -> Cus
     else:
         files += render_sources([make_repository_source(repository) for repository in repositories])
         files += [load_key(repository, workspace) for repository in repositories]
-    with_cvmfs = request.with_repositories and CVMFS in description.repository_packages
-    return Customization(
-        family=description.family,
-        mark=mark,
-        packages=(*description.packages, *(description.repository_packages if request.with_repositories else ())),
-        files=(*files, *(agent_files(request.assets) if description.agent else ())),
-        units=AGENT_UNITS if description.agent else (),
-        cvmfs=with_cvmfs,
-        warm=description.warm if with_cvmfs else (),
-    )
+    files += agent_files(request.assets) if description.agent else ()
+    units = AGENT_UNITS if description.agent else ()
+    mark = _MARK + secrets.token_hex(8)
+    return make_customization(description, mark, tuple(files), units, with_repositories=request.with_repositories)
 
 
 def copy_stock(stock: Path, disk: Path, size: int) -> None:
@@ -145,5 +141,7 @@ def read_report(said: GuestOutput, mark: str) -> tuple[tuple[str, str], ...]:
     raise GuestError("the guest went off without doing anything", said)
 
 
-def _urls(request: ImageRequest) -> tuple[str, ...]:
-    return tuple(repository.url for repository in request.description.repositories if request.with_repositories)
+def built_from(request: ImageRequest) -> tuple[str, ...]:
+    """Return where everything in the guest comes from, for the record."""
+    repositories = request.description.repositories if request.with_repositories else ()
+    return (request.mirror or request.description.source.url, *(repository.url for repository in repositories))

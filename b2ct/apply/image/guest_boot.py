@@ -101,7 +101,7 @@ def find_accelerator() -> Accelerator:
     with tempfile.TemporaryDirectory(prefix="b2ct-kvm-") as tmp:
         sector = Path(tmp) / "sector"
         sector.write_bytes(_PROBE.ljust(510, b"\0") + b"\x55\xaa")
-        argv = [_qemu(), "-accel", "kvm", "-nodefaults", "-display", "none", "-serial", "none"]
+        argv = [_qemu(), *_processor(Accelerator.KVM), "-nodefaults", "-display", "none", "-serial", "none"]
         argv += ["-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-drive", f"if=ide,format=raw,file={sector}"]
         try:
             run_tool(argv, timeout_s=_PROBE_TIMEOUT_S)
@@ -186,10 +186,23 @@ def _qemu() -> str:
     return find_program(QEMU.name) or (str(_EL_QEMU) if _EL_QEMU.is_file() else QEMU.name)
 
 
+def _processor(accelerator: Accelerator) -> list[str]:
+    """Return QEMU's arguments for machine and processor: EL9 and EL10 need more than QEMU's default one can."""
+    return ["-machine", "q35", "-accel", accelerator.value, "-cpu", "host" if accelerator is Accelerator.KVM else "max"]
+
+
 def _arguments(machine: GuestMachine, folder: Path, accelerator: Accelerator) -> list[str]:
     """Return QEMU's arguments for everything but the firmware."""
-    argv = ["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot", "-machine", "q35"]
-    argv += ["-accel", accelerator.value, "-cpu", "host" if accelerator is Accelerator.KVM else "max"]
+    argv = [
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-monitor",
+        "none",
+        "-no-reboot",
+        *_processor(accelerator),
+    ]
     argv += ["-m", str(machine.memory_mib), "-smp", str(machine.cpus)]
     for number, name in enumerate((_CONSOLE, _REPORT)):
         argv += ["-chardev", f"file,id=s{number},path={qemu_value(folder.absolute() / name)}"]

@@ -97,7 +97,7 @@ def put(value: Any, path: Location, text: str) -> Any:  # noqa: ANN401 - any nod
 @pytest.fixture(autouse=True, scope="module")
 def _compile_templates_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kickstart, "_make_template", functools.cache(kickstart._make_template))  # noqa: SLF001 - for speed
+        patch.setattr(kickstart, "make_template", functools.cache(kickstart.make_template))
         yield
 
 
