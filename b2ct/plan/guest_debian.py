@@ -20,11 +20,15 @@ _MINIMAL = (
     "initramfs-tools",
     "iproute2",
     "openssh-server",
+    "sudo",
     "systemd-resolved",
     "systemd-sysv",
     "udev",
 )
-"""What every guest has: it boots, grows its root, reads its context, has a network, lets root in by key."""
+"""What every guest has: it boots, grows its root, reads its context, has a network, lets root in by key.
+
+cloud-init reads OpenNebula's context.sh as another user, by way of sudo.
+"""
 
 CVMFS = "cvmfs"
 """Package of CVMFS's client."""

@@ -22,7 +22,7 @@ _CLOUD_INIT = """\
 # The context comes from OpenNebula's CD; NoCloud is for machines without OpenNebula. Nothing is asked on the network.
 datasource_list: [ OpenNebula, NoCloud, None ]
 # OpenNebula's SSH_PUBLIC_KEY is root's key, as with its own context packages; passwords open nothing.
-users: []
+users: [root]
 disable_root: false
 ssh_pwauth: false
 ssh_deletekeys: true

@@ -91,7 +91,7 @@ def boot(  # noqa: PLR0913 (each is one thing that tests vary)
         RigError: QEMU failed, or the time passed; carries what the serial port said.
     """
     with tempfile.TemporaryDirectory(prefix="b2ct-boot-") as tmp:
-        arguments = _firmware_arguments(firmware, Path(tmp)) + _medium_arguments(medium, iso)
+        arguments = firmware_arguments(firmware, Path(tmp)) + _medium_arguments(medium, iso)
         if local_disk:
             arguments += _disk_arguments(local_disk)
         with start_machine(arguments, timeout_s=timeout_s) as machine:
@@ -121,6 +121,19 @@ def boot_kernel(kernel: Path, initrd: Path, arguments: str, *, disk: Path, timeo
     with start_machine([*options, *_stick_arguments(disk, "")], timeout_s=timeout_s) as machine:
         machine.monitor.execute("cont")
         return _wait_for_report(machine, Firmware.UEFI)
+
+
+def boot_disk(disk: Path, *, firmware: Firmware, timeout_s: float = 240) -> BootResult:
+    """Boot a qcow2 disk as OpenNebula attaches it, by virtio; nothing is written to it.
+
+    Raises:
+        RigError: QEMU failed, or the time passed; carries what the serial port said.
+    """
+    with tempfile.TemporaryDirectory(prefix="b2ct-boot-") as tmp:
+        drive = ["-drive", f"if=virtio,format=qcow2,snapshot=on,file={disk}"]
+        with start_machine([*firmware_arguments(firmware, Path(tmp)), *drive], timeout_s=timeout_s) as machine:
+            machine.monitor.execute("cont")
+            return _wait_for_report(machine, firmware)
 
 
 def read_fields(serial_text: str) -> dict[str, str]:
@@ -159,7 +172,7 @@ def _use_menu(monitor: Monitor, keys: Sequence[str], screenshot: Path | None) ->
         time.sleep(_KEY_GAP_S)
 
 
-def _firmware_arguments(firmware: Firmware, home: Path) -> list[str]:
+def firmware_arguments(firmware: Firmware, home: Path) -> list[str]:
     """SeaBIOS on the older machine, OVMF on the newer: between them they have both kinds of disk controller."""
     if firmware is Firmware.BIOS:
         return ["-machine", "pc"]

@@ -1,4 +1,4 @@
-"""A QEMU machine without network or acceleration: started paused, watched through serial port and monitor, ended."""
+"""A QEMU machine, emulated unless told otherwise: started paused, watched through serial port and monitor, ended."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.25
 
-_BASE = "-accel tcg,thread=multi -cpu qemu64 -m 1024 -display none -vga std -net none -no-reboot -S"
+_BASE = "-cpu qemu64 -m 1024 -display none -vga std -net none -no-reboot -S"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,9 @@ class Machine:
 
 
 @contextmanager
-def start_machine(arguments: Sequence[str], *, timeout_s: float) -> Iterator[Machine]:
+def start_machine(
+    arguments: Sequence[str], *, timeout_s: float, accelerator: str = "tcg,thread=multi"
+) -> Iterator[Machine]:
     """A machine with ``arguments`` besides the usual ones, paused before its first instruction; killed at the end.
 
     Raises:
@@ -61,7 +63,7 @@ def start_machine(arguments: Sequence[str], *, timeout_s: float) -> Iterator[Mac
     """
     with tempfile.TemporaryDirectory(prefix="b2ct-machine-") as tmp:
         home = Path(tmp)
-        argv = ["qemu-system-x86_64", *_BASE.split(), "-serial", f"file:{home}/serial"]
+        argv = ["qemu-system-x86_64", "-accel", accelerator, *_BASE.split(), "-serial", f"file:{home}/serial"]
         argv += ["-qmp", f"unix:{home}/qmp,server=on,wait=off", *arguments]
         with Popen(argv, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE) as process:
             try:

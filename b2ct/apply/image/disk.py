@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ _GRUB_MKIMAGE = ("grub-mkimage", "grub2-mkimage")
 _PROGRAMS = (
     Program("sfdisk", debian="fdisk", el="util-linux"),
     Program("mke2fs", debian="e2fsprogs", el="e2fsprogs"),
+    Program("debugfs", debian="e2fsprogs", el="e2fsprogs"),
+    Program("dumpe2fs", debian="e2fsprogs", el="e2fsprogs"),
     Program("mkfs.fat", debian="dosfstools", el="dosfstools"),
     Program("mcopy", debian="mtools", el="mtools"),
     Program(str(GRUB_FOLDERS[0] / "boot.img"), debian="grub-pc-bin", el="grub2-pc-modules"),
@@ -70,12 +73,11 @@ def _find_mkimage() -> str:
 
 
 def clamp_times(root: Path, epoch: int) -> None:
-    """Make nothing below ``root`` younger than ``epoch``, seconds since 1970."""
-    moment = (epoch, epoch)
+    """Make nothing below ``root`` younger than ``epoch``, seconds since 1970, and forget when it was read."""
     for folder, _, names in os.walk(root, topdown=False):
         for path in (*(os.path.join(folder, name) for name in names), folder):  # noqa: PTH118 (tens of thousands)
-            if os.lstat(path).st_mtime > epoch:
-                os.utime(path, moment, follow_symlinks=False)
+            changed = min(os.lstat(path).st_mtime_ns, epoch * 10**9)
+            os.utime(path, ns=(changed, changed), follow_symlinks=False)
 
 
 def _write_root(root: Path, plan: DiskPlan, out: Path, epoch: int) -> None:
@@ -93,6 +95,27 @@ def _write_root(root: Path, plan: DiskPlan, out: Path, epoch: int) -> None:
         if "No space left" in error.stderr or "Could not allocate block" in error.stderr:
             raise OutputError("the guest's files do not fit its disk", hint="raise its `size`") from error
         raise
+    _set_change_times(f"{out}?offset={plan.root.start}", out.with_name("ctimes"), env)
+
+
+def _set_change_times(filesystem: str, script: Path, env: dict[str, str]) -> None:
+    """Set every inode's ctime to the epoch: mke2fs takes it from the build host, where nobody can set it."""
+    epoch = env["SOURCE_DATE_EPOCH"]
+    used = find_used_inodes(run_tool(["dumpe2fs", filesystem], env=env))
+    fields = "".join(f"set_inode_field <{number}> ctime @{epoch}\n" for number in used)
+    script.write_text(fields, encoding="ascii")
+    run_tool(["debugfs", "-w", "-f", script, filesystem], env=env)
+
+
+def find_used_inodes(text: str) -> tuple[int, ...]:
+    """Return the numbers of the inodes that files have, from what dumpe2fs prints of each group."""
+    count = int(re.findall(r"^Inode count: +(\d+)$", text, re.MULTILINE)[0])
+    first = int(re.findall(r"^First inode: +(\d+)$", text, re.MULTILINE)[0])
+    free: set[int] = set()
+    for ranges in re.findall(r"^  Free inodes: (.+)$", text, re.MULTILINE):
+        for low, high in re.findall(r"(\d+)(?:-(\d+))?", ranges):
+            free.update(range(int(low), int(high or low) + 1))
+    return (2, *(number for number in range(first, count + 1) if number not in free))  # 2: the root folder
 
 
 def _write_esp(plan: DiskPlan, out: Path, start: Path, epoch: int) -> None:
