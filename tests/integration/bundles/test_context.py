@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from b2ct.assets import Assets
+from b2ct.render.bundle import render_user_data
 from tests.rigs.cloud_init import carry, contextualize, say_files, start_guest
 from tests.rigs.container import Container
 
 FORMS = json.loads((Path(__file__).parents[2] / "data/one-context/forms.json").read_text(encoding="utf-8"))
+HOSTILE = 'it\'s "$HOME" `id` \\ # é: {a}\n\truncmd: [x]\n\n- |\n  <end'
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +26,16 @@ def test_it_takes_every_form_as_one_context_does(guest: Container) -> None:
     recorded = FORMS["everything-that-both-take"]
     contextualize(guest, carry(recorded["user_data"]))
     assert say_files(guest, recorded["files"]) == recorded["files"]
+
+
+def test_content_of_a_site_arrives_as_it_is(guest: Container) -> None:
+    given = {"/etc/b2ct-vm/agent.conf": HOSTILE, "/srv/added": HOSTILE + "\n"}
+    user_data = Assets().read_text("templates/belle2-worker/user-data.yaml")
+    contextualize(guest, carry(render_user_data(user_data, tuple(given.items()))))
+    found = say_files(guest, given)
+    assert {path: file["content"] for path, file in found.items()} == given
+    assert [file["mode"] for file in found.values()] == ["0600", "0644"]
+    assert guest.tell("systemctl", "is-active", "b2ct-vm-agent.service") == "active\n"
 
 
 @pytest.mark.parametrize(
