@@ -7,9 +7,9 @@ import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from b2ct.apply.files import write_file
+from b2ct.apply.repository.address import check_address
 from b2ct.apply.repository.folder import make_folder, place_file, remove_others
 from b2ct.apply.repository.images import ImageFile, find_image
 from b2ct.apply.repository.load import load_bundle
@@ -87,7 +87,7 @@ def build_marketplace(request: MarketplaceRequest, progress: Callable[[str], Non
         OutputError: the folder holds something else, or cannot be written.
         B2ctError: a bundle, image or record is wrong.
     """
-    url = _check_url(request.url)
+    url = check_address(request.url)
     out = request.out
     old = _load_old_index(out)
     try:
@@ -247,21 +247,6 @@ def _index_image(image: BundleImage, file: ImageFile) -> IndexImage:
         virtual_size=file.virtual_size,
         md5=file.md5,
     )
-
-
-def _check_url(url: str) -> str:
-    """Return the URL without a slash at its end."""
-    parts = urlsplit(url)
-    if (
-        parts.scheme not in {"http", "https"}
-        or not parts.hostname
-        or parts.query
-        or parts.fragment
-        or "@" in parts.netloc
-    ):
-        hint = "such as https://one.example.org/b2ct, without user, password, ? and #"
-        raise UsageError(f"{url}: not an address that a repository can be served at", hint=hint)
-    return url.rstrip("/")
 
 
 def _load_old_index(out: Path) -> Index | None:

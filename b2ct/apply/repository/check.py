@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from b2ct.plan.attributes import Template
+    from b2ct.plan.bundle import Manifest
 
 CLOUD_CONFIG = "#cloud-config"
 """First line of user-data for cloud-init and one-context."""
@@ -37,6 +38,16 @@ _PLACES: tuple[tuple[str, str, str | None, str], ...] = (
 """File, attribute and key of each placeholder."""
 
 _PLACEHOLDER = re.compile(r"@[A-Z][A-Z0-9_]*@")
+
+
+def check_guests(manifest: Manifest, text: str, file: str) -> Iterator[Problem]:
+    """Yield a problem for each guest that stands twice in a manifest: it is by its guest that an image is found."""
+    seen = set()
+    for i, image in enumerate(manifest.images):
+        if image.guest in seen:
+            loc: Loc = ("images", i, "guest")
+            yield _problem(file, read_yaml(text, file), loc, f"another image has the guest {image.guest}")
+        seen.add(image.guest)
 
 
 def check_placeholders(texts: Mapping[str, str], templates: Mapping[str, Template], shown: str) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from b2ct.apply.files import write_file, write_tree
+from b2ct.apply.repository.address import check_address
 from b2ct.apply.repository.download import PATIENCE, fetch_document
 from b2ct.apply.repository.load import SIZE_LIMIT_BYTES, load_bundle
 from b2ct.apply.signature import SIGNATURE_LIMIT_BYTES, SUFFIX, SignatureError, verify_bytes
@@ -122,12 +123,10 @@ def open_repository(
         OldIndexError: it is older than one that was seen there before.
         OutputError: the cache cannot be written.
     """
+    url = check_address(url)
     if public_key is None and not unsigned:
         hint = "give the publisher's key (a line that begins with RW), or say that the repository is not signed"
         raise UsageError(f"whose signature {url} has to bear is not known", hint=hint)
-    if not url.startswith(("http://", "https://")):
-        raise UsageError(f"{url}: not the address of a repository", hint="it begins with http:// or https://")
-    url = url.rstrip("/").removesuffix(f"/{INDEX}")
     data = _fetch_index(url, public_key, patience)
     index = read_index(data, f"{url}/{INDEX}")
     if public_key is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from b2ct.apply.repository.check import check_encoded_user_data, check_placeholders, check_user_data
+from b2ct.apply.repository.check import check_encoded_user_data, check_guests, check_placeholders, check_user_data
 from b2ct.errors import Problem, SiteFileError, UsageError
 from b2ct.plan.artifact import Artifact
 from b2ct.plan.attributes import Template, TemplateSyntaxError
@@ -139,10 +139,12 @@ def _manifest(text: str | None, file: str, problems: list[Problem]) -> Manifest 
     if text is None:
         return None
     try:
-        return read_manifest(text, file)
+        manifest = read_manifest(text, file)
     except SiteFileError as error:
         problems += error.problems
         return None
+    problems += check_guests(manifest, text, file)
+    return manifest
 
 
 def _template(text: str, file: str, problems: list[Problem]) -> Template | None:

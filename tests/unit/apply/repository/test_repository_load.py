@@ -94,6 +94,12 @@ def test_every_problem_of_every_file_is_told_at_once(bundle: Path) -> None:
         ("template.txt", '  USERDATA = "', '  USERDATA = "!', "USERDATA is not base64"),
         ("template.txt", "  USERDATA = ", "  OTHER = ", "CONTEXT has no USERDATA"),
         ("image.one", '"@IMAGE_PATH@"', '"/images/x.qcow2"', "image.one:3: PATH does not have @IMAGE_PATH@"),
+        (
+            "bundle.yaml",
+            "[{",
+            "[{guest: el9, build: x, version: '1'}, {",
+            "bundle.yaml:5: images.1.guest: another",
+        ),
         ("user-data.yaml", "#cloud-config", "#!/bin/sh", "user-data.yaml:1: the first line has to be #cloud-config"),
         ("user-data.yaml", "path: /etc", "path: etc", "write_files.0.path: has to be an absolute path"),
         ("user-data.yaml", "owner: root:root", "source: {uri: x}", "write_files.0.source: is not known"),
