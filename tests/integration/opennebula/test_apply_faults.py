@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import threading
 import time
+import urllib.request
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import pytest
 from b2ct.apply.opennebula.apply_plan import apply_plan, no_password
 from b2ct.apply.opennebula.patience import Patience
 from b2ct.apply.opennebula.report import ApplyError, ApplyInterruptedError, Phase
+from b2ct.apply.opennebula.sources import Upload
 from b2ct.errors import ExitCode
 from b2ct.plan.cloud_model import Kind, Verb
 from tests.rigs.opennebula.server import Fault, OpenNebulaServer
@@ -21,6 +23,7 @@ from tests.rigs.opennebula.wishes import HURRY, Bench, wanted_image, wanted_infr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 WORKER = (wanted_image(), wanted_template())
 EVERYTHING = (*wanted_infrastructure(), *WORKER)
@@ -86,6 +89,39 @@ def test_an_answer_that_takes_too_long_is_looked_for(bench: Bench) -> None:
     assert bench.one.methods().count("template.allocate") == 1
     assert [item.name for item in failed.value.report.done] == ["worker-1.0.0"]
     assert [item.name for item in bench.apply(*WORKER).done] == ["worker"]
+
+
+def test_reading_calls_that_hang_are_made_again(bench: Bench) -> None:
+    slow = Bench(bench.one, timeout_s=0.3)
+    for method in ("user.info", "imagepool.info", "templatepool.info"):
+        bench.one.fail_next(method, Fault.HANG)
+    assert len(slow.apply(*WORKER).done) == 2
+    bench.one.latency_s = 0.2
+    assert slow.plan(*WORKER).changes == ()
+
+
+def test_an_upload_that_fails_leaves_nothing_behind(bench: Bench, tmp_path: Path) -> None:
+    """The server for the file ends, and an image that is LOCKED for ever is removed by force."""
+    file = tmp_path / "image"
+    file.write_bytes(b"x" * 5000)
+    bench.one.cloud.image_delay_s = 60
+    hasty = Bench(bench.one, patience=replace(HURRY, image_s=0.2, image_mib_per_s=100, settle_s=0.1))
+    with pytest.raises(ApplyError, match="removed again: image worker"):
+        hasty.apply(*WORKER, sources={WORKER[0].name: Upload(file)})
+    assert names(bench) == Counter()
+    (text,) = (call.params[0] for call in bench.one.calls if call.method == "image.allocate")
+    (url,) = (part for part in text.split('"') if part.startswith("http"))
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(url, timeout=2)  # noqa: S310 - our own server's
+
+
+def test_what_cannot_be_removed_is_reported(bench: Bench) -> None:
+    bench.one.cloud.next_image_error = "Error copying"
+    brief = Bench(bench.one, patience=replace(HURRY, settle_s=0.1))
+    bench.one.fail_next("image.delete", *[Fault.DROP_BEFORE] * 50)
+    with pytest.raises(ApplyError, match=r"left half-made: image worker-1\.0\.0"):
+        brief.apply(*WORKER)
+    assert [step.verb for step in bench.plan(*WORKER).steps] == [Verb.CREATE, Verb.CREATE]
 
 
 def test_a_front_end_that_does_not_come_back_ends_the_run(bench: Bench) -> None:

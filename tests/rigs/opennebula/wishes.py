@@ -13,7 +13,6 @@ from b2ct.apply.opennebula.sources import OnFrontend
 from b2ct.plan.attributes import Attribute
 from b2ct.plan.cloud import make_cloud_plan
 from b2ct.plan.cloud_model import Kind, Mark, Quota, Reference, Wanted
-from tests.rigs.opennebula import more_objects  # noqa: F401 - it registers its calls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
