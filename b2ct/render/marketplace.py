@@ -46,7 +46,14 @@ def render_appliances(appliances: Iterable[Appliance], publisher: str) -> bytes:
         QuotingError: a value cannot pass through the driver.
         ObjectNameError: an appliance cannot have its name.
     """
-    return _json({"appliances": [_appliance(item, publisher) for item in appliances]})
+    made = []
+    for appliance in appliances:
+        check_object_name(appliance.name)
+        try:
+            made.append(_appliance(appliance, publisher))
+        except QuotingError as error:
+            raise QuotingError(f"{appliance.name}: {error}", hint=error.hint) from error
+    return _json({"appliances": made})
 
 
 def market_quote(value: str) -> Quoted:
@@ -71,7 +78,6 @@ def market_template_quote(value: str) -> Quoted:
 
 
 def _appliance(appliance: Appliance, publisher: str) -> dict[str, Any]:
-    check_object_name(appliance.name)
     fields: dict[str, Any] = {
         "_id": {"$oid": market_quote(appliance.id)},
         "name": market_quote(appliance.name),

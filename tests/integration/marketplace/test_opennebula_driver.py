@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import base64
 import re
+import socket
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,6 +102,25 @@ def check_template(text: str, release: str) -> None:
     )
     assert first_text(template, "CONTEXT", "SET_HOSTNAME") == "$NAME"
     assert decode(str(first_text(template, "CONTEXT", "USERDATA"))) == USER_DATA
+
+
+def test_a_plain_web_server_serves_what_the_driver_asks_for(workshop: Workshop) -> None:
+    need_tool("curl", "busybox")
+    workshop.build()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = subprocess.Popen(["busybox", "httpd", "-f", "-p", f"127.0.0.1:{port}", "-h", workshop.out])
+    try:
+        curl = ["curl", "--fail", "-sS", "--retry", "20", "--retry-delay", "1", "--retry-connrefused"]
+        told = run_tool([*curl, f"http://127.0.0.1:{port}//appliance"])
+        source = str(first_text(apps_of(RELEASES[-1])["worker-el9-1.0.0"], "SOURCE"))
+        url = source.replace("http://127.0.0.1:8000/repo", f"http://127.0.0.1:{port}")
+        run_tool([*curl, url, "-o", workshop.home / "downloaded"])
+    finally:
+        server.kill()
+        server.wait()
+    assert told == (DATA / "appliance").read_text()
+    assert (workshop.home / "downloaded").read_bytes() == (workshop.images / "worker-el9-1.0.0.qcow2").read_bytes()
 
 
 @pytest.mark.parametrize("release", RELEASES)

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from b2ct.errors import B2ctError
 from b2ct.plan.appliance import Appliance
 from b2ct.plan.attributes import Attribute, Template, first_text
 from b2ct.plan.marketplace import Index
@@ -66,9 +65,9 @@ def test_repeated_attributes_all_arrive() -> None:
 @pytest.mark.parametrize("value", ["ends in \\", "]]>", "\x07"])
 def test_text_that_would_break_the_drivers_list_is_refused(value: str) -> None:
     for appliance in (replace(PLAIN, title=value), replace(PLAIN, version=value), replace(PLAIN, id=value)):
-        with pytest.raises(B2ctError):
+        with pytest.raises(QuotingError, match=r"^name: "):
             render_appliances([appliance], "B2CT")
-    with pytest.raises(B2ctError):
+    with pytest.raises(QuotingError):
         render_appliances([PLAIN], value)
 
 
