@@ -119,7 +119,7 @@ class _Planner:
                 return _step(Verb.UPDATE, wanted, reason, existing, differences)
             reason = "B2CT did not make it, so it stays as it is" if differences else "B2CT did not make it"
             return _step(Verb.USE, wanted, reason, existing, differences)
-        holder = f"{wanted.kind.label} {existing.id} of {existing.owner}"
+        holder = f"{wanted.kind} {existing.id} of {existing.owner}"
         reason = f"the name is taken by {holder}, which B2CT did not make for this site: rename or delete that one"
         return _step(Verb.REFUSE, wanted, reason, existing, differences)
 

@@ -183,7 +183,7 @@ def test_images_of_one_import_are_copied_at_the_same_time(bench: Bench) -> None:
 def test_objects_of_others_are_not_touched(bench: Bench) -> None:
     bench.client.call("template.allocate", 'NAME = "worker"\nCPU = "8"')
     before = len(bench.one.calls)
-    with pytest.raises(PlanRefusedError, match="the name is taken by VM template 0 of oneadmin"):
+    with pytest.raises(PlanRefusedError, match="the name is taken by template 0 of oneadmin"):
         bench.apply(*WORKER)
     assert bench.acts(before) == []
 
