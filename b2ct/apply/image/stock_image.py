@@ -79,7 +79,7 @@ def _find(url: str) -> tuple[str, int]:
         with requests.Session() as session:
             session.max_redirects = _REDIRECTS
             headers = {"Accept-Encoding": "identity"}
-            with session.head(url, headers=headers, timeout=_TIMEOUT_S, allow_redirects=True) as answer:
+            with session.get(url, headers=headers, timeout=_TIMEOUT_S, stream=True) as answer:  # some know no HEAD
                 answer.raise_for_status()
                 length = answer.headers.get("Content-Length", "")
     except requests.RequestException as error:

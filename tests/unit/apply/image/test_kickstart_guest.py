@@ -1,4 +1,4 @@
-"""The kickstart of an EL guest's image: accepted by the installer's parser, the same as the golden one, hard to break."""
+"""The kickstart of an EL guest's image: the installer's parser takes it, it is the golden one, and hard to break."""
 
 from __future__ import annotations
 

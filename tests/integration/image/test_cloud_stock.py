@@ -1,0 +1,124 @@
+"""Stock images from a real server on loopback: kept, resumed, compared; and local ones that are no disks."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from b2ct.apply.image.builder import ImageRequest
+from b2ct.apply.image.from_cloud_image import copy_stock, write_seed
+from b2ct.apply.image.stock_image import load_stock, stock_folder
+from b2ct.apply.repository.download import DownloadError
+from b2ct.assets import Assets
+from b2ct.errors import UsageError
+from b2ct.plan.image import load_image_description
+from tests.rigs.process import run_tool
+from tests.rigs.tools import need_tool
+from tests.rigs.web import Fault, serve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.rigs.web import Web
+
+DATA = bytes(range(256)) * 4000
+SUM = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
+
+
+@pytest.fixture
+def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "www"
+    folder.mkdir()
+    (folder / "stock.qcow2").write_bytes(DATA)
+    with serve(folder) as server:
+        yield server
+
+
+def request(url: str, checksum: str | None = SUM, mirror: str | None = None) -> ImageRequest:
+    assets = Assets()
+    description = load_image_description(assets, "worker-el9")
+    source = description.source.model_copy(update={"url": url, "checksum": checksum})
+    return ImageRequest(
+        description.model_copy(update={"source": source}), assets, assets.packaged / "never.qcow2", mirror=mirror
+    )
+
+
+def gets(web: Web) -> list[str]:
+    return [ranges for path, ranges in web.asked if path == "stock.qcow2"]
+
+
+def test_a_download_is_kept_and_not_fetched_again(web: Web) -> None:
+    path = load_stock(request(f"{web.url}/stock.qcow2"))
+    assert path.read_bytes() == DATA
+    count = len(web.asked)
+    assert load_stock(request(f"{web.url}/stock.qcow2")) == path
+    assert len(web.asked) == count
+    assert [file.name for file in stock_folder().iterdir()] == [path.name]
+
+
+def test_an_interrupted_download_goes_on(web: Web) -> None:
+    web.faults["stock.qcow2"] = Fault(times=2, cut_after=300_000)  # the first request only asks for the size
+    assert load_stock(request(f"{web.url}/stock.qcow2")).read_bytes() == DATA
+    assert any(ranges.startswith("bytes=") and ranges != "bytes=0-" for ranges in gets(web))
+
+
+def test_wrong_bytes_are_thrown_away(web: Web) -> None:
+    web.faults["stock.qcow2"] = Fault(data=b"x" * len(DATA))
+    with pytest.raises(DownloadError, match="was promised"):
+        load_stock(request(f"{web.url}/stock.qcow2"))
+    assert list(stock_folder().iterdir()) == []
+    web.faults.clear()
+    assert load_stock(request(f"{web.url}/stock.qcow2")).read_bytes() == DATA
+
+
+def test_without_checksum_only_https_is_trusted(web: Web) -> None:
+    with pytest.raises(DownloadError, match="neither checksum nor https"):
+        load_stock(request(f"{web.url}/stock.qcow2", checksum=None))
+
+
+def test_what_is_not_there_is_said(web: Web) -> None:
+    with pytest.raises(DownloadError, match="404"):
+        load_stock(request(f"{web.url}/other.qcow2"))
+
+
+def test_a_local_file_is_used_where_it_is(web: Web, tmp_path: Path) -> None:
+    local = tmp_path / "www" / "stock.qcow2"
+    assert load_stock(request(f"{web.url}/stock.qcow2", mirror=str(local))) == local
+    assert web.asked == []
+    with pytest.raises(UsageError, match="no such file"):
+        load_stock(request(f"{web.url}/stock.qcow2", mirror=str(tmp_path / "none")))
+    local.write_bytes(b"other")
+    with pytest.raises(DownloadError, match="was promised"):
+        load_stock(request(f"{web.url}/stock.qcow2", mirror=str(local)))
+    assert local.read_bytes() == b"other"
+
+
+def test_only_whole_disks_are_copied(tmp_path: Path) -> None:
+    need_tool("qemu-img")
+    stock, disk = tmp_path / "stock.qcow2", tmp_path / "disk.qcow2"
+    run_tool(["qemu-img", "create", "-q", "-f", "qcow2", stock, "8M"])
+    copy_stock(stock, disk, 16 * 1024**2)
+    assert '"virtual-size": 16777216' in run_tool(["qemu-img", "info", "--output=json", disk])
+    with pytest.raises(UsageError, match="larger than size"):
+        copy_stock(stock, disk, 4 * 1024**2)
+    overlay = tmp_path / "overlay.qcow2"
+    run_tool(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", stock, overlay])
+    with pytest.raises(UsageError, match="a difference to another file"):
+        copy_stock(overlay, disk, 16 * 1024**2)
+    (tmp_path / "page.qcow2").write_text("<html>")
+    with pytest.raises(UsageError, match="its name says qcow2"):
+        copy_stock(tmp_path / "page.qcow2", disk, 16 * 1024**2)
+
+
+def test_the_seed_is_found_by_its_label_and_holds_both_files(tmp_path: Path) -> None:
+    need_tool("blkid", "xorriso")
+    seed = tmp_path / "seed.iso"
+    write_seed(seed, "#cloud-config\n{}\n", "instance-id: x\n")
+    assert run_tool(["blkid", "-p", "-s", "LABEL", "-o", "value", seed]).strip().lower() == "cidata"
+    run_tool(["xorriso", "-osirrox", "on", "-indev", seed, "-extract", "/", tmp_path / "out"])
+    assert (tmp_path / "out" / "user-data").read_text() == "#cloud-config\n{}\n"
+    assert (tmp_path / "out" / "meta-data").read_text() == "instance-id: x\n"
