@@ -84,6 +84,7 @@ def _one_line_entries(text: str) -> Iterator[tuple[list[str], list[str]]]:
 
 
 def read_sources() -> list[str]:
+    """The texts of apt's own source files on this machine."""
     """The texts of this machine's apt sources."""
     apt = Path("/etc/apt")
     paths = [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]

@@ -44,15 +44,15 @@ firmware=bios
 {
     echo "B2CT-RIG firmware=$firmware"
     echo "B2CT-RIG cmdline=$(busybox cat /proc/cmdline)"
-    echo "B2CT-RIG secret=$(busybox cat /etc/secret)"
+    echo "B2CT-RIG note=$(busybox cat /etc/note)"
     echo "B2CT-RIG done"
 } >/dev/console
 busybox poweroff -f
 """
 
 
-def make_tiny_root(root: Path, plan: DiskPlan, secret: str) -> Path:
-    """Fill the new folder ``root``; its init reports firmware, kernel command line and ``secret``, then powers off."""
+def make_tiny_root(root: Path, plan: DiskPlan, note: str) -> Path:
+    """Fill the new folder ``root``; its init reports firmware, kernel command line and ``note``, then powers off."""
     kernel = load_kernel(_MODULES)
     modules = {f"modules/{path.name}": path.read_bytes() for path in kernel.modules}
     order = "".join(f"{path.stem}\n" for path in kernel.modules).encode()
@@ -60,7 +60,7 @@ def make_tiny_root(root: Path, plan: DiskPlan, secret: str) -> Path:
     files = {
         "bin/busybox": BUSYBOX.read_bytes(),
         "sbin/init": _INIT.encode(),
-        "etc/secret": secret.encode(),
+        "etc/note": note.encode(),
         "boot/vmlinuz": kernel.vmlinuz.read_bytes(),
         "boot/initrd.img": gzip.compress(make_archive(early), 6, mtime=0),
         "boot/grub/grub.cfg": render_grub_config(plan).encode(),

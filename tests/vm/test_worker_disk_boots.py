@@ -33,6 +33,6 @@ def test_the_disk_boots_to_its_own_root(disk: Path, firmware: Firmware) -> None:
     need_tool("qemu-system-x86_64")
     result = boot_disk(disk, firmware=firmware)
     assert result.fields.get("firmware") == firmware, result.serial_text
-    assert result.fields["secret"] == "from the root"
+    assert result.fields["note"] == "from the root"
     assert f"root=UUID={PLAN.root.uuid}" in result.fields["cmdline"]
     assert "console=ttyS0,115200n8" in result.fields["cmdline"]

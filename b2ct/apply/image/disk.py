@@ -74,8 +74,8 @@ def _find_mkimage() -> str:
 
 def clamp_times(root: Path, epoch: int) -> None:
     """Make nothing below ``root`` younger than ``epoch``, seconds since 1970, and forget when it was read."""
-    for folder, _, names in os.walk(root, topdown=False):
-        for path in (*(os.path.join(folder, name) for name in names), folder):  # noqa: PTH118 (tens of thousands)
+    for folder, folders, names in os.walk(root, topdown=False):  # links to folders count as folders
+        for path in (*(os.path.join(folder, name) for name in (*folders, *names)), folder):  # noqa: PTH118 (tens of thousands)
             changed = min(os.lstat(path).st_mtime_ns, epoch * 10**9)
             os.utime(path, ns=(changed, changed), follow_symlinks=False)
 

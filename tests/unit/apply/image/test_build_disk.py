@@ -45,7 +45,10 @@ def test_nothing_is_younger_than_the_epoch_and_links_are_not_followed(tmp_path: 
     (root / "a").mkdir(parents=True)
     (root / "a" / "new").write_text("")
     (root / "a" / "link").symlink_to(outside)
+    (root / "a" / "folder").symlink_to(tmp_path)
     before = outside.stat().st_mtime
     clamp_times(root, 1000)
-    assert {path.lstat().st_mtime for path in (root, root / "a", root / "a/new", root / "a/link")} == {1000}
+    assert {
+        path.lstat().st_mtime for path in (root, root / "a", root / "a/new", root / "a/link", root / "a/folder")
+    } == {1000}
     assert outside.stat().st_mtime == before
