@@ -209,7 +209,7 @@ def _arguments(machine: GuestMachine, folder: Path, accelerator: Accelerator) ->
         argv += ["-serial", f"chardev:s{number}"]
     argv += ["-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0", "-device", "virtio-rng-pci"]
     disk = f"if=none,id=d0,format=qcow2,discard=unmap,detect-zeroes=unmap,file={qemu_value(machine.disk.absolute())}"
-    argv += ["-drive", disk, "-device", "virtio-blk-pci,drive=d0,bootindex=0"]
+    argv += ["-drive", disk, "-device", f"virtio-blk-pci,drive=d0{',bootindex=0' if machine.kernel is None else ''}"]
     for number, cd in enumerate(machine.cds):
         drive = f"if=none,id=c{number},format=raw,media=cdrom,readonly=on,file={qemu_value(cd.absolute())}"
         argv += ["-drive", drive, "-device", f"ide-cd,bus=ide.{number},drive=c{number}"]
