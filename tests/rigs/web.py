@@ -93,8 +93,8 @@ class _Handler(BaseHTTPRequestHandler):
         start = int(wanted.removeprefix("bytes=").split("-")[0]) if wanted and not fault.no_ranges else 0
         self.send_response(206 if start else 200)
         if start:
-            shown = start - 1 if fault.wrong_range else start
-            self.send_header("Content-Range", f"bytes {shown}-{len(data) - 1}/{len(data)}")
+            start -= fault.wrong_range
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
         if fault.encoding:
             self.send_header("Content-Encoding", fault.encoding)
         self.send_body(data[start:], fault)
