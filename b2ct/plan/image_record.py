@@ -26,7 +26,7 @@ class PackageVersion(SiteModel):
 class ImageRecord(SiteModel):
     """What an image file is, and what is inside; the units of sizes are bytes."""
 
-    record: Literal[1] = 1
+    record: Literal["1"] = "1"
     """Version of this format."""
     name: Name
     """Name of the description that the image was built from."""

@@ -1,0 +1,143 @@
+"""Every image is finished alike: compressed qcow2, checksums, a record; half-made ones never appear."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from b2ct.apply.image.build import BUILDERS, build_image
+from b2ct.apply.image.builder import ImageRequest, MadeDisk
+from b2ct.apply.tool import Program, ToolError, need_programs, run_tool
+from b2ct.assets import Assets
+from b2ct.errors import OutputError, UsageError
+from b2ct.plan.image import ImageDescription, Method
+from b2ct.plan.image_record import read_record
+from tests.rigs.tools import need_tool
+from tests.unit.plan.images import DESCRIPTION
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SIZE = 32 * 1024**2
+
+
+class FilledDisk:
+    """Makes a disk of zeros with something at its end."""
+
+    end = b"end"
+
+    def programs(self, description: ImageDescription) -> tuple[Program, ...]:
+        assert description.name == "worker-x"
+        return ()
+
+    def make_disk(self, description: ImageDescription, request: ImageRequest, workspace: Path) -> MadeDisk:
+        assert not list(workspace.iterdir())
+        assert request.description is description
+        disk = workspace / "disk.raw"
+        with disk.open("wb") as file:
+            file.seek(SIZE - len(self.end))
+            file.write(self.end)
+        return MadeDisk(disk, (("zsh", "1"), ("bash", "2:3~4")), ("http://mirror.example/debian bookworm",))
+
+
+class BrokenDisk(FilledDisk):
+    """Fails after it has made its disk."""
+
+    def make_disk(self, description: ImageDescription, request: ImageRequest, workspace: Path) -> MadeDisk:
+        super().make_disk(description, request, workspace)
+        run_tool(["false"])
+        raise AssertionError
+
+
+@pytest.fixture
+def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    need_tool("qemu-img")
+    monkeypatch.setitem(BUILDERS, Method.DEBOOTSTRAP, FilledDisk())
+    return tmp_path / "new" / "worker.qcow2"
+
+
+def request(out: Path, *, force: bool = False) -> ImageRequest:
+    return ImageRequest(DESCRIPTION, Assets(), out, force=force)
+
+
+def test_the_image_is_compressed_and_sparse_without_backing_file(out: Path) -> None:
+    build_image(request(out))
+    facts = json.loads(run_tool(["qemu-img", "info", "--output=json", out]))
+    assert facts["format"] == "qcow2"
+    assert facts["virtual-size"] == SIZE
+    assert facts["format-specific"]["data"]["compat"] == "1.1"
+    assert facts["format-specific"]["data"]["compression-type"] == "zlib"
+    assert "backing-filename" not in facts
+    assert out.stat().st_size < SIZE // 50
+    assert out.stat().st_mode & 0o777 == 0o644
+
+
+def test_the_record_beside_it_says_what_it_is(out: Path) -> None:
+    record = build_image(request(out))
+    path = out.with_name("worker.qcow2.json")
+    assert read_record(path.read_text(encoding="utf-8"), str(path)) == record
+    assert record.file == out.name
+    assert record.bytes == out.stat().st_size
+    assert record.virtual_bytes == SIZE
+    assert record.sha256 == hashlib.sha256(out.read_bytes()).hexdigest()
+    assert record.md5 == hashlib.md5(out.read_bytes(), usedforsecurity=False).hexdigest()
+    assert [package.name for package in record.packages] == ["bash", "zsh"]
+    assert record.agent_version
+
+
+def test_the_same_disk_gives_the_same_image(out: Path) -> None:
+    first = build_image(request(out))
+    assert build_image(request(out, force=True)) == first
+
+
+def test_an_image_that_is_there_is_only_replaced_by_force(out: Path) -> None:
+    out.parent.mkdir()
+    out.write_bytes(b"mine")
+    with pytest.raises(OutputError, match="exists already"):
+        build_image(request(out))
+    assert out.read_bytes() == b"mine"
+    build_image(request(out, force=True))
+    assert out.read_bytes()[:4] == b"QFI\xfb"
+
+
+def test_nothing_is_left_of_a_build_that_failed(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BUILDERS, Method.DEBOOTSTRAP, BrokenDisk())
+    with pytest.raises(ToolError, match="failed with exit code 1"):
+        build_image(request(out))
+    assert not list(out.parent.iterdir())
+
+
+def test_a_failed_tool_says_what_ran_and_what_it_wrote() -> None:
+    with pytest.raises(ToolError) as caught:
+        run_tool(["sh", "-c", "echo out; echo sorry >&2; exit 3"])
+    assert caught.value.returned == 3
+    assert caught.value.stdout == "out\n"
+    assert caught.value.message.endswith("failed with exit code 3\nsorry")
+
+
+def test_a_tool_that_hangs_is_ended() -> None:
+    with pytest.raises(ToolError, match="took too long\nstarted") as caught:
+        run_tool(["sh", "-c", "echo started; exec sleep 60"], timeout_s=0.5)
+    assert caught.value.returned is None
+
+
+def test_a_tool_that_is_not_there_is_a_failed_tool() -> None:
+    with pytest.raises(ToolError, match="b2ct-no-such-tool"):
+        run_tool(["b2ct-no-such-tool"])
+
+
+def test_all_missing_programs_are_told_at_once_with_their_packages() -> None:
+    programs = (
+        Program("sh", debian="dash", el="bash"),
+        Program("b2ct-no-such-tool", debian="deb-one", el="el-one"),
+        Program("/no/such/file", debian="deb-two", el=None),
+    )
+    with pytest.raises(UsageError, match="missing: b2ct-no-such-tool, /no/such/file") as caught:
+        need_programs(programs)
+    assert caught.value.hint == (
+        "on Debian and Ubuntu: apt-get install deb-one deb-two; on EL: dnf install el-one; EL has no /no/such/file"
+    )
+    need_programs(programs[:1])
