@@ -203,7 +203,7 @@ def _publish(
 
 def _own_objects(request: ImportRequest, facts: CloudFacts) -> tuple[Wanted, ...]:
     """Return the cloud's own objects that are made or used: those that the machines need, or all."""
-    objects = wanted_site_objects(request.site)
+    objects = wanted_site_objects(request.site, facts)
     used = {vm.network for vm in request.site.vms}
     if not request.whole_cloud:
         objects = tuple(one for one in objects if one.kind in FOR_MACHINES)

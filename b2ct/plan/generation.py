@@ -224,6 +224,8 @@ class Generation(SiteModel):
     database: Database
     squid_collapsed_forwarding: bool
     """Whether its squid is 3.5.28 or later."""
+    squid_names_only: bool
+    """Whether its squid's ``dstdomain`` knows ``-n`` (3.4): an address is no destination, whatever the DNS says."""
     opennebula_mirror: str
     opennebula: tuple[OpenNebulaRange, ...]
     rocci: Rocci

@@ -236,6 +236,7 @@ class SquidPlan:
     clients: tuple[str, ...]
     destinations: tuple[str, ...]
     collapsed_forwarding: bool
+    names_only: bool
 
 
 @dataclass(frozen=True, slots=True)

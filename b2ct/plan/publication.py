@@ -121,8 +121,12 @@ def version_key(version: str) -> tuple[int, ...]:
 
 
 def versioned_name(name: str, version: str) -> str:
-    """Return the name of one version of a VM template."""
-    return f"{name}-{version}"
+    """Return the name of one version of a VM template.
+
+    Without dots: a virtual machine is called like its template unless somebody names it, and guests cut their host
+    name at the first dot.
+    """
+    return f"{name}-v{version.replace('.', '-')}"
 
 
 def choose_bundle(bundles: Sequence[Bundle], name: str, version: str | None = None) -> Bundle | None:

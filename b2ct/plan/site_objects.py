@@ -9,10 +9,12 @@ from b2ct.plan.cloud_model import Kind, Mark, Quota, Wanted
 from b2ct.plan.publication import SQUID_PORT, security_group_name
 from b2ct.site.check_network import bridge_name
 from b2ct.site.host import ASK
+from b2ct.site.network import NetworkDriver
 from b2ct.site.types import Role
 
 if TYPE_CHECKING:
     from b2ct.plan.attributes import Template
+    from b2ct.plan.cloud_model import CloudFacts
     from b2ct.site.cloud import Community
     from b2ct.site.model import Site
     from b2ct.site.network import Network
@@ -28,16 +30,17 @@ DATASTORES = ("system", "default", "files")
 DRIVER = "kvm"
 """Information and virtualization driver of the nodes."""
 
-VN_MAD = "bridge"
-"""Driver of the networks: the nodes' kickstarts make the bridges. It filters nothing, so that security groups only
-count where the driver is ``fw`` (src/vnm_mad/remotes/{bridge,fw}/post in OpenNebula)."""
-
 USABLE = 0o644
 """Everybody's virtual machines may use it."""
 
 
-def wanted_site_objects(site: Site) -> tuple[Wanted, ...]:
-    """Return the objects that the site file asks for, beside the images and VM templates of its bundles."""
+def wanted_site_objects(site: Site, facts: CloudFacts | None = None) -> tuple[Wanted, ...]:
+    """Return the objects that the site file asks for, beside the images and VM templates of its bundles.
+
+    A network that filters gets the site's security group, as soon as ``facts`` know its number; without one, OpenNebula
+    gives it group 0, which lets everything through (src/vnm/VirtualNetwork.cc).
+    """
+    group = facts.find(Kind.SECURITY_GROUP, security_group_name(site)) if facts else None
     mark = Mark(site.site, "site")
     cluster = None if site.opennebula.cluster == DEFAULT_CLUSTER else site.opennebula.cluster
     return (
@@ -46,7 +49,7 @@ def wanted_site_objects(site: Site) -> tuple[Wanted, ...]:
         *(Wanted(Kind.USER, one.user, mark=mark, group=one.name) for one in site.vo if one.user),
         *_hosts(site, mark, cluster),
         *_datastores(site, mark, cluster),
-        *_networks(site, mark, cluster),
+        *_networks(site, mark, cluster, group.id if group else None),
         Wanted(Kind.SECURITY_GROUP, security_group_name(site), _rules(site), mark, permissions=USABLE),
     )
 
@@ -74,19 +77,26 @@ def _datastores(site: Site, mark: Mark, cluster: str | None) -> tuple[Wanted, ..
     return tuple(Wanted(Kind.DATASTORE, name, template, mark, cluster=cluster) for name in names)
 
 
-def _networks(site: Site, mark: Mark, cluster: str | None) -> tuple[Wanted, ...]:
+def _networks(site: Site, mark: Mark, cluster: str | None, group_id: int | None) -> tuple[Wanted, ...]:
     used = {vm.network for vm in site.vms}
     return tuple(
-        Wanted(Kind.NETWORK, name, _network_template(name, network), mark, permissions=USABLE, cluster=cluster)
+        Wanted(
+            Kind.NETWORK, name, _network_template(name, network, group_id), mark, permissions=USABLE, cluster=cluster
+        )
         for name, network in site.networks.items()
         if network.ranges or name in used
     )
 
 
-def _network_template(name: str, network: Network) -> Template:
-    """Return a network's attributes (OpenNebula documentation, "Virtual Network Template")."""
+def _network_template(name: str, network: Network, group_id: int | None) -> Template:
+    """Return a network's attributes (OpenNebula documentation, "Virtual Network Template").
+
+    Security groups only count where the driver is ``fw`` (src/vnm_mad/remotes/{bridge,fw}/post in OpenNebula).
+    """
+    filters = network.driver is NetworkDriver.FW and group_id is not None
     values = {
-        "VN_MAD": VN_MAD,
+        "VN_MAD": network.driver.value,
+        "SECURITY_GROUPS": str(group_id) if filters else "",
         "BRIDGE": bridge_name(name, network),
         "NETWORK_ADDRESS": str(network.cidr.network_address),
         "NETWORK_MASK": str(network.cidr.netmask),

@@ -196,4 +196,5 @@ def make_squid(site: Site, generation: Generation) -> SquidPlan:
         clients=_squid_clients(site),
         destinations=site.squid.destinations,
         collapsed_forwarding=generation.squid_collapsed_forwarding,
+        names_only=generation.squid_names_only,
     )

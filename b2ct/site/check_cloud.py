@@ -22,6 +22,9 @@ OPENNEBULA_GROUPS = frozenset({"oneadmin", "users"})
 OPENNEBULA_USERS = frozenset({"oneadmin", "serveradmin"})
 """Users that OpenNebula makes for itself."""
 
+SHELL_CHARACTERS = '"$`\\'
+"""one-context writes values of the context between double quotes and has a shell read them."""
+
 
 def check_cloud(site: Site) -> Iterator[Finding]:
     """Return what is wrong with communities and virtual machines."""
@@ -44,6 +47,10 @@ def _check_communities(site: Site) -> Iterator[Finding]:
     users = ((("vo", i, "user"), c.user) for i, c in enumerate(site.vo) if c.user)
     yield from find_duplicates("the OpenNebula user", users)
     for i, community in enumerate(site.vo):
+        for j, key in enumerate(community.ssh_keys):
+            if set(key) & set(SHELL_CHARACTERS):
+                message = f"none of {' '.join(SHELL_CHARACTERS)} can be in a key: one-context hands it to a shell"
+                yield Finding(("vo", i, "ssh_keys", j), message, "change the comment")
         if community.name in OPENNEBULA_GROUPS:
             yield Finding(("vo", i, "name"), f"{community.name} is a group of OpenNebula itself", "choose another name")
         if community.user in OPENNEBULA_USERS:

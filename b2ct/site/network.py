@@ -20,6 +20,15 @@ class AddressRange(SiteModel):
     """How many addresses, counted from the first."""
 
 
+class NetworkDriver(StrEnum):
+    """How OpenNebula connects virtual machines to a network (its VN_MAD)."""
+
+    BRIDGE = "bridge"
+    """By the hosts' bridge, and nothing is filtered."""
+    FW = "fw"
+    """The same, and security groups are enforced; the nodes need iptables, ipset and br_netfilter."""
+
+
 class Network(SiteModel):
     """One network of the site."""
 
@@ -39,6 +48,8 @@ class Network(SiteModel):
     """Name of the bridge on every host of this network; left out: ``br-`` and the network's name."""
     ranges: tuple[AddressRange, ...] = ()
     """Address ranges for virtual machines."""
+    driver: NetworkDriver = NetworkDriver.BRIDGE
+    """How OpenNebula connects virtual machines to it."""
 
 
 class Nic(SiteModel):

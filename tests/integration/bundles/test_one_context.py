@@ -129,9 +129,6 @@ def test_the_commands_do_not_wait_for_their_own_end(bundle: str, guest: Containe
     assert guest.tell("systemctl", "is-active", "b2ct-vm-agent.service") == "active\n"
 
 
-@pytest.mark.xfail(
-    strict=False, reason="the agent waits for one-context, that for multi-user.target, and this for both"
-)
 def test_one_context_and_the_agent_boot_together(guest: Container) -> None:
     guest.tell("systemctl", "enable", "one-context.service", "b2ct-vm-context.service", "b2ct-vm-agent.service")
     done = guest.run(["systemd-analyze", "verify", "multi-user.target"])

@@ -99,7 +99,7 @@ def case(
 def test_a_dry_run_shows_everything_and_changes_nothing(case: Case) -> None:
     code, out, err = case.run("--dry-run")
     assert code == 0
-    assert ["create", "template", "worker-1.0.0"] in [line.split() for line in out.splitlines()]
+    assert ["create", "template", "worker-v1-0-0"] in [line.split() for line in out.splitlines()]
     assert "6 create" in out
     assert "this was a dry run" in err
     assert case.writes() == []
@@ -126,7 +126,7 @@ def test_an_upgrade_keeps_the_old_version_and_switching_back_needs_no_bundle(cas
     case.steps()
     case.make_bundle("1.1.0", "1.1.0")
     steps = case.steps()
-    assert steps["template worker-1.1.0"] == "create"
+    assert steps["template worker-v1-1-0"] == "create"
     assert steps["image worker-debian12-1.1.0"] == "create"
     assert steps["template worker"] == "update"
     assert case.templates()["worker"].TEMPLATE["DISK"][0]["IMAGE"] == "worker-debian12-1.1.0"
@@ -139,7 +139,7 @@ def test_an_upgrade_keeps_the_old_version_and_switching_back_needs_no_bundle(cas
         "group belle": "keep",
         "vn private": "keep",
         "secgroup b2ct-torino-worker": "keep",
-        "template worker-1.1.0": "keep",
+        "template worker-v1-1-0": "keep",
         "template worker": "update",
     }
     assert case.templates()["worker"].TEMPLATE["B2CT_VERSION"] == "1.1.0"
@@ -152,14 +152,14 @@ def test_pruning_takes_what_nothing_uses_and_asks_first(case: Case) -> None:
     case.steps()
     code, _, err = case.run("--prune")
     assert code == ExitCode.USAGE
-    assert "this removes template worker-1.0.0, image worker-debian12-1.0.0" in err
-    assert "worker-1.0.0" in case.templates()
+    assert "this removes template worker-v1-0-0, image worker-debian12-1.0.0" in err
+    assert "worker-v1-0-0" in case.templates()
     steps = case.steps("--prune", "--yes")
     assert {name for name, verb in steps.items() if verb == "remove"} == {
-        "template worker-1.0.0",
+        "template worker-v1-0-0",
         "image worker-debian12-1.0.0",
     }
-    assert set(case.templates()) == {"worker", "worker-1.1.0"}
+    assert set(case.templates()) == {"worker", "worker-v1-1-0"}
 
 
 def test_pruning_spares_an_image_that_somebody_uses(case: Case) -> None:
@@ -169,7 +169,7 @@ def test_pruning_spares_an_image_that_somebody_uses(case: Case) -> None:
     case.make_bundle("1.1.0", "1.1.0")
     case.steps()
     steps = case.steps("--prune", "--yes")
-    assert (steps["template worker-1.0.0"], steps["image worker-debian12-1.0.0"]) == ("remove", "keep")
+    assert (steps["template worker-v1-0-0"], steps["image worker-debian12-1.0.0"]) == ("remove", "keep")
     assert "mine" in case.templates()
 
 
@@ -263,7 +263,7 @@ def test_a_communitys_user_is_made_with_its_password(case: Case) -> None:
     assert code == 0
     assert "swordfish" not in out + err
     templates = OneClient(case.one.endpoint, "dirac:swordfish").call("templatepool.info", -2, -1, -1).VMTEMPLATE
-    assert {item.NAME for item in templates} == {"worker", "worker-1.0.0"}
+    assert {item.NAME for item in templates} == {"worker", "worker-v1-0-0"}
     stranger = case.one.add_user("t2k")
     assert OneClient(case.one.endpoint, stranger).call("templatepool.info", -2, -1, -1).VMTEMPLATE == []
 
@@ -287,3 +287,13 @@ def test_the_whole_cloud_of_the_site_file(case: Case) -> None:
     assert (steps["cluster torino"], steps["host hv01.to.infn.it"]) == ("create", "create")
     assert case.templates()["worker"].TEMPLATE["SCHED_REQUIREMENTS"] == "CLUSTER_ID = 100"
     assert set(case.steps("--cloud").values()) <= {"keep", "use"}
+
+
+def test_a_network_that_filters_gets_the_sites_security_group(case: Case) -> None:
+    networks = {**SITE["networks"], "private": {**SITE["networks"]["private"], "driver": "fw"}}
+    case.write_site(VM, networks=networks)
+    case.steps()
+    network = OneClient(case.one.endpoint, case.one.session).call("vnpool.info", -2, -1, -1).VNET[0]
+    assert network.VN_MAD == "fw"
+    assert network.TEMPLATE["SECURITY_GROUPS"] == case.templates()["worker"].TEMPLATE["NIC"]["SECURITY_GROUPS"] != "0"
+    assert set(case.steps().values()) == {"keep"}

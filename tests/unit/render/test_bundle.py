@@ -97,7 +97,7 @@ def test_each_template_is_wanted_once_by_name_and_once_by_version() -> None:
     wanted = render_wanted(made, site, {"worker-el9-1.0.0": SUMS}, FACTS)
     assert [item.name for item in wanted] == [
         "worker-el9-1.0.0",
-        "belle-belle2-worker-el9-1core-1.0.0",
+        "belle-belle2-worker-el9-1core-v1-0-0",
         "belle-belle2-worker-el9-1core",
     ]
     image, versioned, current = wanted

@@ -91,6 +91,7 @@ WRONG: list[tuple[str, Any, str, str]] = [
     ("vms", [{**VM, "network": "service"}], "vms.0.network", "no addresses for virtual machines"),
     ("vms", [{**VM, "cores": ["1", "1"]}], "vms.0.cores", "here twice"),
     ("vo.1", {"name": "belle"}, "vo.1.name", "belle is used twice"),
+    ("vo.0.ssh_keys", [f"{KEY}$(reboot)"], "vo.0.ssh_keys.0", "one-context hands it to a shell"),
     ("vo.1", {"name": "users"}, "vo.1.name", "group of OpenNebula itself"),
     ("vo.1", {"name": "t2k", "user": "oneadmin"}, "vo.1.user", "user of OpenNebula itself"),
     ("vo.1", {"name": "t2k", "user": "t2k"}, "vo.1", "has no password"),
