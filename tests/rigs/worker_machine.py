@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from b2ct.plan.image import ImageDescription
     from b2ct.plan.image_record import ImageRecord
     from tests.rigs.machine import Machine
 
@@ -55,23 +56,31 @@ class Worker:
         return run_tool([*self.ssh, command])
 
 
-def build_from_own_mirror(name: str, out: Path) -> ImageRecord:
-    """Build the image ``name`` without its repositories, from the mirrors in this machine's apt sources."""
-    assets = Assets()
-    description = load_image_description(assets, name)
-    suite = str(description.source.suite)
-    sources = read_sources()
-    request = ImageRequest(
+def make_request(description: ImageDescription, out: Path, *, with_repositories: bool = False) -> ImageRequest:
+    """What builds an image from the mirrors in this machine's apt sources."""
+    suite, sources = str(description.source.suite), read_sources()
+    return ImageRequest(
         description,
-        assets,
+        Assets(),
         out,
         mirror=find_mirror(sources, suite),
         security_mirror=find_mirror(sources, f"{suite}-security"),
-        with_repositories=False,
+        with_repositories=with_repositories,
     )
+
+
+@contextmanager
+def apt_proxy() -> Iterator[None]:
+    """This machine's apt proxy, if there is one, is that of every program within."""
     proxy = run_tool(["apt-config", "shell", "P", "Acquire::http::Proxy"])
-    with patch.dict(os.environ, {"http_proxy": proxy.split("'")[1]} if proxy else {}):
-        return build_image(request)
+    with patch.dict(os.environ, {"http_proxy": proxy.split("'")[1], "no_proxy": "127.0.0.1"} if proxy else {}):
+        yield
+
+
+def build_from_own_mirror(name: str, out: Path) -> ImageRecord:
+    """Build the image ``name`` without its repositories."""
+    with apt_proxy():
+        return build_image(make_request(load_image_description(Assets(), name), out))
 
 
 @contextmanager
