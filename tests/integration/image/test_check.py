@@ -423,3 +423,29 @@ def test_a_missing_program_is_named(golden: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("b2ct.apply.tool.find_program", lambda _name: None)
     with pytest.raises(Exception, match="missing: qemu-img, grub-fstest, blkid"):
         check_image(golden)
+
+
+# ---- other file systems
+
+
+def test_xfs_is_read_as_well(tmp_path: Path) -> None:
+    need_tool(*DISK_TOOLS, "mkfs.xfs")
+    disk, proto, release = tmp_path / "disk.raw", tmp_path / "proto", tmp_path / "os-release"
+    release.write_text('PRETTY_NAME="AlmaLinux 10"\n')
+    proto.write_text(f"/\n0 0\nd--755 0 0\netc d--755 0 0\nos-release ---644 0 0 {release}\n$\n$\n")
+    with disk.open("wb") as file:
+        file.truncate(320 * 1024**2)
+    # EL10 makes its file systems with large extent counters
+    run_tool(["mkfs.xfs", "-q", "-i", "nrext64=1", "-p", proto, disk])
+    report = check_image(disk)
+    assert report.system == "AlmaLinux 10"
+    assert failed(report)["partitions"] == "no partition table"
+
+
+def test_a_file_system_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    disk = make_raw_disk(DiskSpec(), tmp_path / "disk.raw")
+    data = bytearray(disk.read_bytes())
+    data[6 * 1024**2 + 1024 + 0x60] |= 0x04  # a journal device of its own's feature bit, which GRUB does not know
+    data[6 * 1024**2 + 1024 + 0x63] |= 0x80
+    disk.write_bytes(data)
+    assert "no os-release can be read (ext4, vfat; " in failed(check_image(disk))["system"]
