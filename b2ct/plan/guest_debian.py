@@ -109,7 +109,7 @@ class Archive:
     keyring: str
     """Public keys of the archive, at the same path on the build host and in the guest."""
     keyring_debian: str
-    """Debian package that brings them to the build host."""
+    """Package that brings them to a build host with Debian or Ubuntu."""
     keyring_el: str | None
     """The same for EL."""
     kernel: str

@@ -116,6 +116,12 @@ def test_the_image_is_fit_to_be_golden(image: tuple[Path, ImageRecord]) -> None:
     assert report.agent
 
 
+def test_a_second_build_gives_the_same_bytes(image: tuple[Path, ImageRecord], tmp_path: Path) -> None:
+    again = build_from_own_mirror("worker-debian12", tmp_path / image[0].name)
+    assert again.packages == image[1].packages  # else the mirror has changed in between
+    assert again == image[1]
+
+
 def test_no_two_workers_share_an_identity(boots: dict[Firmware, Boot]) -> None:
     for what in ("machine id", "host key"):
         assert len({boot.answers[what] for boot in boots.values()}) == len(boots)

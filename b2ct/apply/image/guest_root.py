@@ -30,7 +30,7 @@ def write_files(root: Path, files: Iterable[Artifact]) -> None:
     """Write ``files`` below ``root``, over those that are there; missing folders are made for all to read."""
     for file in files:
         path = root / PurePosixPath(file.path)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        _make_folder(path.parent)
         path.unlink(missing_ok=True)
         path.write_bytes(file.data)
         path.chmod(file.mode)
@@ -69,8 +69,16 @@ def clean_root(root: Path) -> None:
     for name, goal in LINKS:
         path = root / name
         path.unlink(missing_ok=True)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        _make_folder(path.parent)
         path.symlink_to(goal)
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder for all to read, whatever the builder's umask."""
+    if not path.is_dir():
+        _make_folder(path.parent)
+        path.mkdir()
+        path.chmod(0o755)
 
 
 def _remove(path: Path) -> None:
