@@ -3,10 +3,10 @@
 # Runs as root in the guest, or in its root folder by chroot; needs nothing but a POSIX shell and find.
 set -eu
 
-# empty FOLDER...: remove what is in the folders, keep them.
+# empty FOLDER...: remove what is in the folders, keep them; a symbolic link is left alone, as find does.
 empty() {
     for folder; do
-        if [ -d "$folder" ] && [ ! -L "$folder" ]; then find "$folder" -xdev -mindepth 1 -delete; fi
+        if [ -d "$folder" ]; then find "$folder" -mindepth 1 -xdev -delete; fi
     done
 }
 
