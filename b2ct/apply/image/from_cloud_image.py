@@ -13,7 +13,14 @@ from b2ct.apply.agent import AGENT_UNITS, agent_files
 from b2ct.apply.image.builder import MadeDisk
 from b2ct.apply.image.check_container import check_format, check_standalone, open_container
 from b2ct.apply.image.from_packages import load_key
-from b2ct.apply.image.guest_boot import QEMU, GuestError, GuestMachine, GuestOutput, find_firmware, run_guest
+from b2ct.apply.image.guest_boot import (
+    GuestError,
+    GuestMachine,
+    GuestOutput,
+    find_firmware,
+    qemu_program,
+    run_guest,
+)
 from b2ct.apply.image.stock_image import load_stock
 from b2ct.apply.tool import Program, run_tool
 from b2ct.errors import UsageError
@@ -52,7 +59,7 @@ class CloudImageBuilder:
         if BootMode.BIOS not in description.boot:
             find_firmware()
         keys = description.repositories and description.family is not Family.EL
-        return (QEMU, *((Program("gpg", debian="gpg", el="gnupg2"),) if keys else ()))
+        return (qemu_program(), *((Program("gpg", debian="gpg", el="gnupg2"),) if keys else ()))
 
     def make_disk(self, description: ImageDescription, request: ImageRequest, workspace: Path) -> MadeDisk:
         """Make the disk inside ``workspace``.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from b2ct.apply.image.builder import MadeDisk
 from b2ct.apply.image.from_cloud_image import built_from, load_customization, read_report, write_iso_files
-from b2ct.apply.image.guest_boot import QEMU, DirectKernel, GuestMachine, find_firmware, run_guest
+from b2ct.apply.image.guest_boot import DirectKernel, GuestMachine, find_firmware, qemu_program, run_guest
 from b2ct.apply.image.stock_image import load_stock
 from b2ct.apply.iso.layout import read_layout
 from b2ct.apply.iso.probe import probe_iso
@@ -49,7 +49,7 @@ class KickstartBuilder:
         if description.family is not Family.EL or description.contextualization is not Contextualization.CLOUD_INIT:
             raise UsageError(f"{description.name}: guests made by kickstart are of the EL family and have cloud-init")
         find_firmware()
-        return (QEMU,)
+        return (qemu_program(),)
 
     def make_disk(self, description: ImageDescription, request: ImageRequest, workspace: Path) -> MadeDisk:
         """Make the disk inside ``workspace``.

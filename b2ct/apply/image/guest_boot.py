@@ -19,7 +19,7 @@ from b2ct.plan.image import BootMode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-QEMU = Program("qemu-system-x86_64", debian="qemu-system-x86", el="qemu-kvm")
+_QEMU = "qemu-system-x86_64"
 
 GUEST_TIMEOUT_S = 3 * 3600.0
 """How long a guest may take, seconds: an hour's work without KVM, and a slow mirror."""
@@ -33,9 +33,10 @@ _FIRMWARE = (
 )
 """Where Debian, the EL family and older Debians keep OVMF: its code, and its empty variables."""
 
-_PROBE = bytes.fromhex("baf400 b010 ee f4 ebfd")
-"""mov dx,0xf4; mov al,0x10; out dx,al; hlt; jmp: a boot sector that ends QEMU through its debug-exit device."""
-_PROBE_EXIT = 0x10 << 1 | 1
+_PROBE = bytes.fromhex("ba0406 b80020 ef f4 ebfd")
+"""mov dx,0x604; mov ax,0x2000; out dx,ax; hlt; jmp: a boot sector that powers q35 off (ACPI's PM1a_CNT, SLP_EN)."""
+_PROBE_DISK_BYTES = 8 * 1024**2
+"""SeaBIOS boots no disk that is smaller than a cylinder."""
 _PROBE_TIMEOUT_S = 30.0
 _POLL_S = 0.2
 _CONSOLE = "console.log"
@@ -95,19 +96,24 @@ class GuestMachine:
 
 
 def find_accelerator() -> Accelerator:
-    """Return KVM if a guest really runs with it, which a readable ``/dev/kvm`` does not promise, else TCG."""
-    if not os.access(_KVM, os.R_OK | os.W_OK):
-        return Accelerator.TCG
-    with tempfile.TemporaryDirectory(prefix="b2ct-kvm-") as tmp:
-        sector = Path(tmp) / "sector"
-        sector.write_bytes(_PROBE.ljust(510, b"\0") + b"\x55\xaa")
-        argv = [_qemu(), *_processor(Accelerator.KVM), "-nodefaults", "-display", "none", "-serial", "none"]
-        argv += ["-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-drive", f"if=ide,format=raw,file={sector}"]
+    """Return KVM if a guest really runs with it, which a writable ``/dev/kvm`` does not promise, else TCG."""
+    has_kvm = os.access(_KVM, os.R_OK | os.W_OK)
+    return Accelerator.KVM if has_kvm and can_run(Accelerator.KVM) else Accelerator.TCG
+
+
+def can_run(accelerator: Accelerator) -> bool:
+    """Return whether a guest of a few instructions starts with ``accelerator`` and powers itself off."""
+    with tempfile.TemporaryDirectory(prefix="b2ct-probe-") as tmp:
+        disk = Path(tmp) / "disk"
+        with disk.open("wb") as file:
+            file.write(_PROBE.ljust(510, b"\0") + b"\x55\xaa")
+            file.truncate(_PROBE_DISK_BYTES)
+        argv = [_qemu(), *_processor(accelerator), "-nodefaults", "-display", "none", "-no-reboot"]
         try:
-            run_tool(argv, timeout_s=_PROBE_TIMEOUT_S)
-        except ToolError as error:
-            return Accelerator.KVM if error.returned == _PROBE_EXIT else Accelerator.TCG
-    return Accelerator.TCG
+            run_tool([*argv, "-drive", f"if=ide,format=raw,file={disk}"], timeout_s=_PROBE_TIMEOUT_S)
+        except ToolError:
+            return False
+    return True
 
 
 def find_firmware() -> tuple[Path, Path]:
@@ -181,9 +187,14 @@ def qemu_value(value: str | Path) -> str:
     return str(value).replace(",", ",,")
 
 
+def qemu_program() -> Program:
+    """Return the QEMU of this machine, which ``need_programs`` looks for."""
+    return Program(_qemu(), debian="qemu-system-x86", el="qemu-kvm")
+
+
 def _qemu() -> str:
-    """Return the QEMU of this machine; the EL family hides it under another name."""
-    return find_program(QEMU.name) or (str(_EL_QEMU) if _EL_QEMU.is_file() else QEMU.name)
+    """Return QEMU's path or name; the EL family has it outside PATH."""
+    return find_program(_QEMU) or (str(_EL_QEMU) if _EL_QEMU.is_file() else _QEMU)
 
 
 def _processor(accelerator: Accelerator) -> list[str]:
@@ -232,7 +243,7 @@ def _start(argv: list[str], errors: int) -> subprocess.Popen[bytes]:
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors
         )
     except OSError as error:
-        raise UsageError(f"{argv[0]}: {error.strerror}", hint=f"package {QEMU.debian} (EL: {QEMU.el})") from error
+        raise UsageError(f"{argv[0]}: {error.strerror}", hint="package qemu-system-x86 (EL: qemu-kvm)") from error
 
 
 def _wait(process: subprocess.Popen[bytes], until: float) -> int | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from b2ct.apply.image.guest_boot import Accelerator, GuestError, GuestMachine, find_accelerator, run_guest
+from b2ct.apply.image.guest_boot import Accelerator, GuestError, GuestMachine, can_run, find_accelerator, run_guest
 from tests.rigs.process import run_tool
 from tests.rigs.tools import need_tool
 
@@ -64,6 +64,14 @@ def test_what_qemu_says_is_told(tmp_path: Path) -> None:
 def test_without_kvm_it_is_emulated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("b2ct.apply.image.guest_boot._KVM", tmp_path / "none")
     assert find_accelerator() is Accelerator.TCG
+
+
+def test_what_asks_for_kvm_really_runs_a_guest(monkeypatch: pytest.MonkeyPatch) -> None:
+    need_tool("qemu-system-x86_64")
+    assert can_run(Accelerator.TCG)
+    monkeypatch.setattr("b2ct.apply.image.guest_boot._PROBE", b"\xf4\xeb\xfd")  # a guest that does not power off
+    monkeypatch.setattr("b2ct.apply.image.guest_boot._PROBE_TIMEOUT_S", 5)
+    assert not can_run(Accelerator.TCG)
 
 
 def _command_lines() -> list[str]:
