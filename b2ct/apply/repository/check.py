@@ -37,6 +37,9 @@ _PLACES: tuple[tuple[str, str, str | None, str], ...] = (
 )
 """File, attribute and key of each placeholder."""
 
+_RUBY_OTHER = re.compile(r":.+|<<|[-+]?[0-9][0-9_,]*,[0-9_,]*(\.[0-9_]*)?")
+"""Plain words that are a symbol, a merge or a number to Ruby's YAML, and text or refused elsewhere."""
+
 _PLACEHOLDER = re.compile(r"@[A-Z][A-Z0-9_]*@")
 
 
@@ -115,6 +118,7 @@ def check_user_data(text: str, file: str) -> Iterator[Problem]:
     if not isinstance(data, dict):
         yield Problem(file, 1, "", "the file has to hold write_files and runcmd")
         return
+    yield from _check_ruby(text, file)
     for key in sorted(set(map(str, data)) - {"write_files", "runcmd"}):
         message = "one-context does not know this module"
         yield Problem(file, document.line((key,)), key, message, "only write_files and runcmd work everywhere")
@@ -127,6 +131,18 @@ def check_user_data(text: str, file: str) -> Iterator[Problem]:
             for key, message in check(item):
                 loc: Loc = (name, i, key) if key else (name, i)
                 yield _problem(file, document, loc, message)
+
+
+def _check_ruby(text: str, file: str) -> Iterator[Problem]:
+    """Yield what Ruby's YAML (Psych's safe_load, which one-context calls) refuses, or takes for something else."""
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        message = ""
+        if isinstance(event, yaml.AliasEvent):
+            message = "one-context refuses aliases: write the value out"
+        elif isinstance(event, yaml.ScalarEvent) and event.implicit[0] and _RUBY_OTHER.fullmatch(event.value):
+            message = f"one-context takes {event.value} for something else than text: put it into quotes"
+        if message and event.start_mark:
+            yield Problem(file, event.start_mark.line + 1, "", message)
 
 
 def _problem(file: str, document: Document, loc: Loc, message: str) -> Problem:
@@ -143,17 +159,19 @@ def _check_file(item: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - data 
     path = item.get("path")
     if not isinstance(path, str) or not path.startswith("/"):
         yield "path", "has to be an absolute path"
-    for key in ("content", "owner"):
-        if key in item and not isinstance(item[key], str):
-            yield key, "has to be text"
+    if not isinstance(item.get("content", ""), str):
+        yield "content", "has to be text"
+    owner = item.get("owner", "root:root")
+    if not isinstance(owner, str) or ":" not in owner:
+        yield "owner", "has to be user:group: without a group one-context writes no file"
     permissions = item.get("permissions", "0644")
     if not isinstance(permissions, str) or not re.fullmatch(r"0[0-7]{1,3}", permissions):
         yield "permissions", 'have to be text such as "0600", in quotes: one-context takes a number for 0644'
     if item.get("encoding", "text/plain") not in ENCODINGS:
         yield "encoding", f"has to be one of {', '.join(sorted(ENCODINGS))}"
-    for key in ("append", "defer"):
-        if not isinstance(item.get(key, False), bool):
-            yield key, "has to be true or false"
+    yield from (
+        (key, "has to be true or false") for key in ("append", "defer") if item.get(key) not in {None, True, False}
+    )
 
 
 def _check_command(item: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - data as YAML gave it

@@ -13,6 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 DATA_FOLDERS = ("kickstart", "iso", "templates", "vmagent")
+AGENT = ROOT / "vmagent" / "b2ct_vmagent"
+"""A package of its own, which no checkout of ours puts on sys.path but in tests."""
 SDIST = ("b2ct", *DATA_FOLDERS, "tests", "docs")
 SDIST_FILES = {"README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "pyproject.toml"}
 
@@ -64,7 +66,8 @@ def test_an_installed_wheel_finds_its_data_and_its_data_folders_are_no_packages(
 
 
 def test_a_checkout_has_no_importable_data_folder() -> None:
-    assert not [name for folder in DATA_FOLDERS for name in (ROOT / folder).rglob("*.py")]
+    modules = [name for folder in DATA_FOLDERS for name in (ROOT / folder).rglob("*.py")]
+    assert [name for name in modules if AGENT not in name.parents] == []
 
 
 def test_the_import_order_is_kept() -> None:

@@ -105,7 +105,7 @@ def test_every_problem_of_every_file_is_told_at_once(bundle: Path) -> None:
         ("user-data.yaml", "owner: root:root", "source: {uri: x}", "write_files.0.source: is not known"),
         ("user-data.yaml", "owner: root:root", "encoding: rot13", "write_files.0.encoding: has to be one of"),
         ("user-data.yaml", "owner: root:root", "append: 'yes'", "write_files.0.append: has to be true or false"),
-        ("user-data.yaml", "owner: root:root", "owner: 0", "write_files.0.owner: has to be text"),
+        ("user-data.yaml", "owner: root:root", "owner: 0", "write_files.0.owner: has to be user:group"),
         ("user-data.yaml", "runcmd:\n", "runcmd:\n  - [sleep, 5]\n", "runcmd.0: has to be a text or a list"),
         ("user-data.yaml", "runcmd:\n", "runcmd: 5\nother:\n", "runcmd: has to be a list"),
         ("user-data.yaml", "runcmd:\n", "runcmd:\n  - [sh, 2024-13-45]\n", "not valid YAML"),
