@@ -169,9 +169,8 @@ def _check_file(item: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - data 
         yield "permissions", 'have to be text such as "0600", in quotes: one-context takes a number for 0644'
     if item.get("encoding", "text/plain") not in ENCODINGS:
         yield "encoding", f"has to be one of {', '.join(sorted(ENCODINGS))}"
-    yield from (
-        (key, "has to be true or false") for key in ("append", "defer") if item.get(key) not in {None, True, False}
-    )
+    flags = [key for key in ("append", "defer") if not isinstance(item.get(key, False), bool)]
+    yield from ((key, "has to be true or false") for key in flags)
 
 
 def _check_command(item: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - data as YAML gave it
