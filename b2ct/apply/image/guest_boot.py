@@ -68,7 +68,7 @@ class GuestOutput:
     console: str
     """``ttyS0``: firmware, kernel, what is written to the console."""
     report: str
-    """``ttyS1``: nobody but us writes there."""
+    """``ttyS1``: nobody but us writes there, and OVMF before anything starts."""
 
 
 @dataclass(frozen=True, slots=True)
