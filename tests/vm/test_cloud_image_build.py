@@ -32,9 +32,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.vm, pytest.mark.nightly]
 
 GIB = 1024**3
-SPEAK = (
-    "#cloud-config\nruncmd:\n- [sh, -c, 'exec >/dev/ttyS1; echo; echo SPEAKS; {}; sync; systemctl poweroff --force']\n"
-)
+SPEAK = "exec >/dev/ttyS1; echo; echo SPEAKS; {}; sync; systemctl poweroff --force"
 
 
 def make_description(**changes: object) -> ImageDescription:
@@ -74,7 +72,9 @@ def speak(disk: Path, folder: Path, commands: str, firmware: BootMode = BootMode
     """Start a machine from a copy of ``disk``, let it run ``commands`` as its user-data, and return what they print."""
     copy, seed = folder / "copy.qcow2", folder / "seed.iso"
     copy_stock(disk, copy, 4 * GIB)
-    write_seed(seed, SPEAK.format(commands), json.dumps({"instance-id": "speaks", "local-hostname": "speaks"}))
+    user_data = json.dumps({"runcmd": [["sh", "-c", SPEAK.format(commands)]]})  # JSON is YAML
+    meta_data = json.dumps({"instance-id": "speaks", "local-hostname": "speaks"})
+    write_seed(seed, f"#cloud-config\n{user_data}\n", meta_data)
     said = run_guest(GuestMachine(copy, (seed,), firmware), folder, timeout_s=900).report.replace("\r", "")
     return said.partition("\nSPEAKS\n")[2]  # OVMF writes to this port as well
 
@@ -101,10 +101,10 @@ def test_the_stock_image_stays_as_it_was(golden: Path, stock: Path) -> None:
 
 @pytest.mark.parametrize("firmware", BootMode)
 def test_a_machine_of_it_starts_as_one_of_its_own(golden: Path, tmp_path: Path, firmware: BootMode) -> None:
-    commands = (
-        "cat /etc/machine-id; hostname; jq --version; df -B1 --output=size / | tail -n 1; ls -1 /etc/ssh/ssh_host_*"
+    commands = "cat /etc/machine-id; hostname; jq --version; df -B1 --output=size / | tail -n 1"
+    commands += (
+        "; ls -1 /etc/ssh/ssh_host_*; systemctl is-enabled b2ct-vm-agent.service; ls /run/b2ct-image || echo no helpers"
     )
-    commands += "; systemctl is-enabled b2ct-vm-agent.service; ls /run/b2ct-image || echo no helpers"
     machine_id, name, jq, size, *rest = speak(golden, tmp_path, commands, firmware).splitlines()
     assert re.fullmatch("[0-9a-f]{32}", machine_id)
     assert (name, jq.startswith("jq-1")) == ("speaks", True)
