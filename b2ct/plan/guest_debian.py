@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,9 @@ _MINIMAL = (
 
 cloud-init reads OpenNebula's context.sh as another user, by way of sudo.
 """
+
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+"""Names of packages (Debian policy 5.6.1)."""
 
 CVMFS = "cvmfs"
 """Package of CVMFS's client."""
@@ -169,10 +173,17 @@ def archive_of(description: ImageDescription) -> Archive:
 
 
 def make_packages(description: ImageDescription, *, with_repositories: bool) -> tuple[str, ...]:
-    """Return the packages to install, sorted; what they depend on comes along, what they recommend does not."""
+    """Return the packages to install, sorted; what they depend on comes along, what they recommend does not.
+
+    Raises:
+        UsageError: a name is none of a package; apt would take it for a pattern, a file or several names.
+    """
     wanted = {archive_of(description).kernel, *_MINIMAL, *description.packages}
     if with_repositories:
         wanted.update(description.repository_packages)
+    for name in sorted(wanted):
+        if not _PACKAGE.fullmatch(name):
+            raise UsageError(f"{description.name}: {name!r} is no name of a package")
     return tuple(sorted(wanted))
 
 

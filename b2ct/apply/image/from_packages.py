@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from b2ct.plan.image import ImageDescription, Repository
 
 _KEY_TIMEOUT_S = 60
+_KEY_BLOCK = 1 << 16
 _LARGEST_KEY = 1 << 20
 _ARMOR = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
 
@@ -140,13 +141,15 @@ def load_key(repository: Repository, workspace: Path) -> Artifact:
     try:
         with requests.get(repository.key, timeout=_KEY_TIMEOUT_S, stream=True) as answer:
             answer.raise_for_status()
-            data = answer.raw.read(_LARGEST_KEY + 1, decode_content=True)
+            data = b""
+            for block in answer.iter_content(_KEY_BLOCK):
+                data += block
+                if len(data) > _LARGEST_KEY:
+                    raise RemoteError(f"{repository.key}: too large for a key")
     except requests.RequestException as error:
         raise RemoteError(
             f"repository {repository.name}: its key cannot be had: {error}", hint="--without-repositories leaves it out"
         ) from error
-    if len(data) > _LARGEST_KEY:
-        raise RemoteError(f"{repository.key}: too large for a key")
     raw, key = workspace / "key.raw", workspace / "key.gpg"
     raw.write_bytes(data)
     home = workspace / "gnupg"

@@ -13,7 +13,7 @@ from b2ct.plan.image import Repository
 from tests.rigs.apt_repository import NEEDED, make_key
 from tests.rigs.process import run_tool
 from tests.rigs.tools import need_tool
-from tests.rigs.web import serve
+from tests.rigs.web import Fault, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +55,13 @@ def test_a_page_is_no_key(served: tuple[str, Path], tmp_path: Path) -> None:
 def test_a_flood_is_no_key(served: tuple[str, Path], tmp_path: Path) -> None:
     with pytest.raises(RemoteError, match="too large for a key"):
         load_key(repository(f"{served[0]}/large.gpg"), tmp_path)
+
+
+def test_a_key_that_breaks_off_is_no_key(served: tuple[str, Path], tmp_path: Path) -> None:
+    with serve(served[1]) as web:
+        web.faults["binary.gpg"] = Fault(cut_after=50)
+        with pytest.raises(RemoteError, match="its key cannot be had"):
+            load_key(repository(f"{web.url}/binary.gpg"), tmp_path)
 
 
 def test_a_key_that_is_not_there_is_told_with_what_to_do(served: tuple[str, Path], tmp_path: Path) -> None:

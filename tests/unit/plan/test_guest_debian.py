@@ -31,6 +31,12 @@ def test_without_repositories_their_packages_are_left_out() -> None:
     assert with_them - set(make_packages(DESCRIPTION, with_repositories=False)) == {"cvmfs"}
 
 
+@pytest.mark.parametrize("name", ["a b", "a,b", "?true", "~U", "./x.deb", "/x.deb", "-o", "A", "x\n", "", "a=1", "a/b"])
+def test_a_name_that_apt_would_take_for_something_else_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="is no name of a package"):
+        make_packages(DESCRIPTION.model_copy(update={"packages": (name,)}), with_repositories=False)
+
+
 def test_ubuntu_has_its_own_kernel_and_keys() -> None:
     ubuntu = DESCRIPTION.model_copy(update={"family": Family.UBUNTU})
     assert "linux-image-virtual" in make_packages(ubuntu, with_repositories=False)
