@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -449,3 +450,26 @@ def test_a_file_system_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     data[6 * 1024**2 + 1024 + 0x63] |= 0x80
     disk.write_bytes(data)
     assert "no os-release can be read (ext4, vfat; " in failed(check_image(disk))["system"]
+
+
+# ---- programs that fail
+
+
+@pytest.mark.parametrize(("body", "words"), [("exec sleep 60", "took too long"), ("kill -SEGV $$", "failed with exit")])
+def test_a_reader_that_hangs_or_crashes_is_a_finding(
+    golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, words: str
+) -> None:
+    program = tmp_path / "grub-fstest"
+    program.write_text(f"#!/bin/sh\n{body}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr("b2ct.apply.image.check_files._TIMEOUT_S", 0.5)
+    assert words in failed(check_image(golden))["inside"]
+
+
+def test_without_room_to_unpack_it_is_said(golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "none"))
+    assert "No such file or directory" in failed(check_image(golden))["inside"]
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("b2ct.apply.image.check.shutil.disk_usage", lambda _path: SimpleNamespace(free=0))
+    assert "TMPDIR names another folder" in failed(check_image(golden))["inside"]
