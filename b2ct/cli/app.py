@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from b2ct import __version__
 from b2ct.assets import Assets
@@ -16,8 +17,24 @@ from b2ct.site.load import read_site
 if TYPE_CHECKING:
     from b2ct.site.model import Site
 
+ORDER = (
+    *("init", "check", "schema", "eject"),
+    *("render", "build-iso", "inspect-iso"),
+    *("image", "bundle", "import-templates", "marketplace", "contextualize"),
+)
+"""The commands as a site meets them: describe it, install its hosts, run its virtual machines."""
+
+
+class _InOrder(TyperGroup):
+    """Lists the commands in ``ORDER``; raises ValueError for one that is not in it."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # its base class is private
+        return sorted(super().list_commands(ctx), key=ORDER.index)
+
+
 app = typer.Typer(
     name="b2ct",
+    cls=_InOrder,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
