@@ -65,8 +65,12 @@ time:
   zone: {{ zone }}
   # ntp: [ntp1.example.org]
 
-# vo:                                # the communities that the site serves
-#   - {name: belle, cvmfs: [belle.cern.ch, belle.kek.jp]}
+# vo:                                # the communities that the site serves; each is a group in OpenNebula
+#   - name: belle
+#     cvmfs: [belle.cern.ch, belle.kek.jp]
+#     limits: {vms: 40, cores: 160}    # its quota
+# vms:                              # `b2ct import-templates` brings them into OpenNebula; they use the network private
+#   - {bundle: belle2-worker, guest: el9, vo: belle, cores: [1, 8]}
 """
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from b2ct.render.starter import Answers, render_starter
@@ -41,3 +43,15 @@ def test_all_answers_are_in_the_file() -> None:
 def test_bad_answers_are_found_by_the_check(name: str) -> None:
     _, problems = read_site_text(render_starter(Answers(site=name, domain="to.infn.it")), "f")
     assert problems
+
+
+def test_what_is_commented_for_virtual_machines_is_valid() -> None:
+    text = render_starter(Answers(site="torino", domain="to.infn.it"))
+    for part in (r"  # private:.*?\n\n", r"# vo:.*"):
+        text, found = re.subn(rf"(?s){part}", lambda block: re.sub(r"(?m)^( *)# ", r"\1", block[0]), text)
+        assert found == 1
+    site, problems = read_site_text(text, "f")
+    assert problems == ()
+    assert site is not None
+    assert [community.name for community in site.vo] == ["belle"]
+    assert [(vm.network, vm.cores) for vm in site.vms] == [("private", (1, 8))]
