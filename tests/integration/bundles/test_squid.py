@@ -32,8 +32,12 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
 
 
 def fetch(guest: Container, url: str, client: str = CLIENT) -> tuple[str, str]:
-    """The HTTP status, or that of a refused tunnel, and whether squid had it (HIT, MISS or nothing)."""
+    """The HTTP status, or that of a refused tunnel, and whether squid had it (HIT, MISS or nothing).
+
+    A squid that reads its configuration anew closes its port for a moment, so refused connections are made again.
+    """
     options = ["--proxy", f"http://{PROXY}:3128", "--interface", client, "--max-time", "20", "--silent"]
+    options += ["--retry", "5", "--retry-connrefused", "--retry-delay", "1"]
     done = guest.run(["curl", *options, "--dump-header", "-", "--output", "/root/answer", url])
     text = done.stdout.decode()
     status = re.search(r"^HTTP/\S+ (\d+)", text)
