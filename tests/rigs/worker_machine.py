@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import socket
 import time
@@ -24,7 +23,7 @@ from tests.rigs.opennebula.onegate import OneGateServer
 from tests.rigs.process import run_tool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from b2ct.plan.image import ImageDescription
@@ -85,9 +84,11 @@ def build_from_own_mirror(name: str, out: Path) -> ImageRecord:
 
 @contextmanager
 def start_worker(
-    image: Path, firmware: Firmware, folder: Path, *, user_data: bytes, timeout_s: float
+    image: Path, firmware: Firmware, folder: Path, *, context: Mapping[str, str], timeout_s: float
 ) -> Iterator[Worker]:
     """Start a worker of ``image``, which stays as it is, and wait for READY; ``folder`` is new.
+
+    It has a blank second disk, and the CONTEXT of a VM template with what OpenNebula puts into it.
 
     Raises:
         RigError: it did not say READY=YES in time; carries what its serial port said.
@@ -96,11 +97,14 @@ def start_worker(
     run_tool(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "key"])
     disk, port = folder / "disk.qcow2", _free_port()
     run_tool(["qemu-img", "create", "-q", "-f", "qcow2", "-b", image, "-F", "qcow2", disk, DISK])
+    scratch = folder / "scratch.qcow2"
+    run_tool(["qemu-img", "create", "-q", "-f", "qcow2", scratch, DISK])
     with OneGateServer() as gate:
         gate.add_vm(VM_ID, _TOKEN)
-        cd = make_context_cd(folder / "context.iso", _context(gate.endpoint, folder, user_data), _TOKEN)
+        cd = make_context_cd(folder / "context.iso", _fill(context, gate.endpoint, folder), _TOKEN)
         arguments = [*firmware_arguments(firmware, folder), "-smp", "2", "-device", "virtio-rng-pci"]
         arguments += ["-drive", f"if=virtio,format=qcow2,file={disk}"]
+        arguments += ["-drive", f"if=virtio,format=qcow2,file={scratch}"]
         arguments += [
             "-drive",
             f"if=none,id=cd,media=cdrom,readonly=on,format=raw,file={cd}",
@@ -116,25 +120,23 @@ def start_worker(
             yield Worker(machine, time.monotonic() - started, _ssh(folder, port))
 
 
-def _context(endpoint: str, folder: Path, user_data: bytes) -> dict[str, str]:
-    """What OpenNebula writes for a VM with one card, TOKEN and REPORT_READY."""
+def _fill(context: Mapping[str, str], endpoint: str, folder: Path) -> dict[str, str]:
+    """What OpenNebula makes of CONTEXT for a VM with one card, when it has a OneGate and TOKEN is wanted."""
     port = endpoint.rsplit(":", 1)[1]
+    named = {
+        "$NAME": HOST_NAME,
+        "$USER[SSH_PUBLIC_KEY]": (folder / "key.pub").read_text(encoding="ascii").strip(),
+    }
     return {
-        "DISK_ID": "1",
+        "DISK_ID": "2",
         "ETH0_MAC": _MAC,
         "ETH0_IP": "10.0.2.15",
         "ETH0_MASK": "255.255.255.0",
         "ETH0_GATEWAY": _HOST,
-        "NETWORK": "YES",
-        "SET_HOSTNAME": HOST_NAME,
-        "SSH_PUBLIC_KEY": (folder / "key.pub").read_text(encoding="ascii").strip(),
         "VMID": str(VM_ID),
         "TOKEN": "YES",
-        "REPORT_READY": "YES",
         "ONEGATE_ENDPOINT": f"http://{_HOST}:{port}",
-        "B2CT_KIND": "worker",
-        "USERDATA_ENCODING": "base64",
-        "USERDATA": base64.b64encode(user_data).decode("ascii"),
+        **{key: named.get(value, value) for key, value in context.items()},
     }
 
 
