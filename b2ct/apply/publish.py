@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING
 from b2ct.apply.opennebula.apply_plan import Means, apply_plan
 from b2ct.apply.opennebula.connect import connect, has_onegate
 from b2ct.apply.opennebula.probe import probe_cloud
+from b2ct.apply.opennebula.report import Event, Phase
 from b2ct.apply.opennebula.sources import Download, OnFrontend, Upload
 from b2ct.apply.repository.images import fetch_image, find_image
 from b2ct.apply.repository.load import load_bundles_in, load_provided_bundles
 from b2ct.apply.repository.source import load_bundles
 from b2ct.apply.secrets import load_secret
 from b2ct.errors import SiteFileError, UsageError
-from b2ct.plan.cloud import PUBLISHED, make_cloud_plan
+from b2ct.plan.cloud import BROKEN, PUBLISHED, make_cloud_plan
 from b2ct.plan.cloud_model import CloudPlan, Kind, Verb
 from b2ct.plan.publication import make_publication
 from b2ct.plan.site_objects import wanted_site_objects
-from b2ct.render.publication import ImageSums, render_bundle_files, render_wanted
+from b2ct.render.publication import render_bundle_files, render_wanted
 from b2ct.site.load import locate_findings
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from b2ct.assets import Assets
     from b2ct.plan.artifact import Artifact
     from b2ct.plan.bundle import Bundle
-    from b2ct.plan.cloud_model import CloudFacts, Existing, Step, Wanted
+    from b2ct.plan.cloud_model import CloudFacts, Existing, Wanted
     from b2ct.plan.publication import Publication, VmImage
     from b2ct.render.publication import Numbers
     from b2ct.site.model import Site
@@ -80,8 +81,6 @@ class ImportRequest:
     """Address of this machine at which the front-end fetches images; None: the one that faces it."""
     public_key: minisign.PublicKey | None = None
     """Key by which downloaded images have to be signed."""
-    download_progress: Callable[[int, int], None] | None = None
-    """Told (done, total) bytes of a download."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +91,8 @@ class Planned:
     plan: CloudPlan
     request: ImportRequest | None = None
     sources: Mapping[str, Source] = field(default_factory=dict)
+    downloads: Mapping[str, VmImage] = field(default_factory=dict)
+    """Images, by name, that this machine has to download before it can offer them."""
 
 
 def find_bundles(
@@ -125,8 +126,17 @@ def render_bundles(
 
     Raises:
         SiteFileError: with every problem of the site's ``vms``.
+        UsageError: there are none, or one number cannot stand for several images or networks.
     """
+    _check_vms(site, path)
     publication = _publish(path, site, bundles, None, onegate=bool(site.opennebula.onegate))
+    for what, number, names in (
+        ("image", numbers.image_id, {vm.image for vm in publication.templates}),
+        ("network", numbers.network_id, {vm.network for vm in publication.templates}),
+    ):
+        if number is not None and len(names) > 1:
+            message = f"the VM templates are of several {what}s ({', '.join(sorted(names))}), and --{what}-id names one"
+            raise UsageError(message, hint="leave it out: names stand in then")
     return render_bundle_files(publication, image_folder, numbers)
 
 
@@ -144,12 +154,14 @@ def plan_import(request: ImportRequest, client: OneClient | None = None) -> Plan
     onegate = site.opennebula.onegate
     if onegate is None:
         onegate = facts.admin and has_onegate(client)
+    if not (request.whole_cloud or request.prune):
+        _check_vms(site, request.path)
     publication = _publish(request.path, site, request.bundles, facts, onegate=onegate)
-    sums, sources = _find_sources(publication, request, facts)
+    sums, sources, downloads = _find_sources(publication, request, facts)
     wanted = (*_own_objects(request, facts), *render_wanted(publication, site, sums, facts))
     leftovers = _leftovers(wanted, facts, site) if request.prune else ()
     plan = make_cloud_plan(wanted, facts, remove=leftovers, site=site.site)
-    return Planned(client, CloudPlan(tuple(map(_spare_what_is_used, plan.steps))), request, sources)
+    return Planned(client, _spare_what_is_used(plan), request, sources, downloads)
 
 
 def plan_removal(site: Site, folder: Path, bundle: str, version: str | None) -> Planned:
@@ -169,7 +181,7 @@ def plan_removal(site: Site, folder: Path, bundle: str, version: str | None) -> 
         known = sorted({f"{item.mark.source} {item.mark.version}" for item in ours if item.mark})
         what = f"{bundle} {version}" if version else bundle
         raise UsageError(f"OpenNebula has no objects of {what} that B2CT made", hint=f"it has: {', '.join(known)}")
-    return Planned(client, make_cloud_plan((), facts, remove=named, site=site.site))
+    return Planned(client, _spare_what_is_used(make_cloud_plan((), facts, remove=named, site=site.site)))
 
 
 def apply_planned(planned: Planned, progress: Progress) -> None:
@@ -177,12 +189,14 @@ def apply_planned(planned: Planned, progress: Progress) -> None:
 
     Raises:
         ApplyError, ApplyInterruptedError: a step failed; says what is done, and that running it again goes on.
+        B2ctError: an image could not be downloaded; nothing was changed.
     """
     request = planned.request
     if request is None:
         apply_plan(planned.client, planned.plan, Means(progress=progress))
         return
-    means = Means(sources=planned.sources, bind=request.bind, passwords=_passwords(request), progress=progress)
+    sources = {**planned.sources, **_download_images(planned, request, progress)}
+    means = Means(sources=sources, bind=request.bind, passwords=_passwords(request), progress=progress)
     own = CloudPlan(tuple(step for step in planned.plan.steps if step.kind not in PUBLISHED and step.wanted))
     apply_plan(planned.client, own, means)
     again = plan_import(request, planned.client) if own.changes else planned
@@ -190,11 +204,14 @@ def apply_planned(planned: Planned, progress: Progress) -> None:
     apply_plan(planned.client, rest, means)
 
 
+def _check_vms(site: Site, path: Path) -> None:
+    if not site.vms:
+        raise UsageError(f"{path}: vms is empty, so there is nothing to publish", hint="vms: [{bundle: ..., vo: ...}]")
+
+
 def _publish(
     path: Path, site: Site, bundles: Sequence[Bundle], facts: CloudFacts | None, *, onegate: bool
 ) -> Publication:
-    if not site.vms:
-        raise UsageError(f"{path}: vms is empty, so there is nothing to publish", hint="vms: [{bundle: ..., vo: ...}]")
     publication, findings = make_publication(site, bundles, facts, onegate=onegate)
     if findings:
         raise SiteFileError(locate_findings(findings, path))
@@ -220,63 +237,76 @@ def _leftovers(wanted: Sequence[Wanted], facts: CloudFacts, site: Site) -> tuple
     return tuple(one for one in ours if (one.kind, one.name) not in names)
 
 
-def _spare_what_is_used(step: Step) -> Step:
-    """Return the step; of a leftover that cannot go yet, one that keeps it: pruning takes only what nothing uses."""
-    if step.verb is Verb.REFUSE and step.wanted is None:
-        return replace(step, verb=Verb.KEEP)
-    return step
+def _spare_what_is_used(plan: CloudPlan) -> CloudPlan:
+    """Return the plan in which what cannot be removed is kept, with the reason: something uses it, or owns it."""
+    return CloudPlan(
+        tuple(
+            replace(step, verb=Verb.KEEP) if step.verb is Verb.REFUSE and step.wanted is None else step
+            for step in plan.steps
+        )
+    )
 
 
 def _find_sources(
     publication: Publication, request: ImportRequest, facts: CloudFacts
-) -> tuple[dict[str, ImageSums], dict[str, Source]]:
-    """Return the checksums of each image, and where the front-end gets those from that it does not have.
+) -> tuple[dict[str, str], dict[str, Source], dict[str, VmImage]]:
+    """Return the checksums of each image, where the front-end gets it from, and which have to be downloaded for that.
+
+    Nothing is downloaded yet. An image that the front-end has needs no file here.
 
     Raises:
         UsageError: files are nowhere; names all of them.
         ImageFileError: a file is not what the manifest or its record says.
     """
-    sums: dict[str, ImageSums] = {}
+    sums: dict[str, str] = {}
     sources: dict[str, Source] = {}
+    downloads: dict[str, VmImage] = {}
     missing: list[VmImage] = []
     for image in publication.images:
+        entry = image.entry
         there = facts.find(Kind.IMAGE, image.name)
-        known = there.mark.checksum if there and there.mark and there.mark.site == request.site.site else ""
-        local = _find_local(image, publication, request)
-        if local:
-            sums[image.name] = ImageSums(f"sha256:{local.sha256}", local.md5)
-            sources[image.name] = _source(image, local, request)
-        elif image.entry.url and image.entry.checksum and request.via is Via.URL:
-            sums[image.name] = ImageSums(image.entry.checksum, image.entry.md5 or "")
-            sources[image.name] = Download(image.entry.url, image.entry.md5)
-        elif known:
-            sums[image.name] = ImageSums(known, "")
-        else:
+        mark = there.mark if there and there.state != BROKEN else None
+        known = mark.checksum if mark and mark.site == request.site.site else ""
+        bundle = next(bundle for bundle in publication.bundles if bundle.manifest.name == image.bundle)
+        local = find_image(entry, request.images, bundle.folder)
+        checksum = entry.checksum or (f"sha256:{local.sha256}" if local else known)
+        source = _source(image, local, request)
+        if source and checksum:
+            sources[image.name] = source
+        elif entry.url and entry.checksum and entry.size:
+            downloads[image.name] = image
+        elif not known:
             missing.append(image)
+        sums[image.name] = checksum
     if missing:
         files = ", ".join(str(request.images / image.entry.file_name) for image in missing)
         build = "; ".join(f"b2ct image build {image.entry.build} --out {request.images}" for image in missing)
         raise UsageError(f"no such image: {files}", hint=f"{build}; or --images names another folder")
-    return sums, sources
+    return sums, sources, downloads
 
 
-def _find_local(image: VmImage, publication: Publication, request: ImportRequest) -> ImageFile | None:
-    """Return the image's file on this machine; downloads it when the manifest says where from."""
-    bundle = next(bundle for bundle in publication.bundles if bundle.manifest.name == image.bundle)
-    found = find_image(image.entry, request.images, bundle.folder)
-    if found is None and image.entry.url and request.via is not Via.URL:
-        found = fetch_image(image.entry, request.images, request.public_key, progress=request.download_progress)
-    return found
+def _source(image: VmImage, local: ImageFile | None, request: ImportRequest) -> Source | None:
+    """Return where the front-end gets an image from; None as long as no file is at hand."""
+    entry, md5 = image.entry, local.md5 if local else image.entry.md5
+    if request.via is Via.FRONT_END:
+        return OnFrontend(f"{request.front_end_folder}/{entry.file_name}", md5)
+    if request.via is Via.URL and entry.url:
+        return Download(entry.url, md5)
+    return Upload(local.path) if local else None
 
 
-def _source(image: VmImage, local: ImageFile, request: ImportRequest) -> Source:
-    match request.via:
-        case Via.FRONT_END:
-            return OnFrontend(f"{request.front_end_folder}/{image.entry.file_name}", local.md5)
-        case Via.URL if image.entry.url:
-            return Download(image.entry.url, local.md5)
-        case _:
-            return Upload(local.path)
+def _download_images(planned: Planned, request: ImportRequest, progress: Progress) -> dict[str, Source]:
+    """Download the images that are to be made, all before the first change, and return where they are now."""
+    made = {step.name for step in planned.plan.steps if step.kind is Kind.IMAGE and step.verb is Verb.CREATE}
+    sources: dict[str, Source] = {}
+    for name in sorted(made & planned.downloads.keys()):
+        entry = planned.downloads[name].entry
+
+        def say(done: int, total: int, name: str = name) -> None:
+            progress(Event(Phase.DOWNLOADING, Kind.IMAGE, name, done, total))
+
+        sources[name] = Upload(fetch_image(entry, request.images, request.public_key, progress=say).path)
+    return sources
 
 
 def _passwords(request: ImportRequest) -> Callable[[str], str]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from b2ct.apply.files import write_tree
 from b2ct.apply.publish import ImportRequest, Via, plan_import, plan_removal, render_bundles
@@ -30,9 +27,9 @@ from b2ct.cli.bundle_source import (
     open_site_if_there,
 )
 from b2ct.cli.cloud_plan import run_plan
-from b2ct.cli.output import print_json, progress_bar, stderr
+from b2ct.cli.output import align, print_json, stderr
 from b2ct.errors import UsageError
-from b2ct.plan.publication import choose_bundle
+from b2ct.plan.publication import choose_bundle, version_key
 from b2ct.render.publication import Numbers
 
 if TYPE_CHECKING:
@@ -58,18 +55,12 @@ def list_bundles(
     """Show which bundles there are: B2CT's own, those in bundles/ beside the site file, and those of --from."""
     model = open_site_if_there(site, quiet=True)
     bundles = find_site_bundles(site, model, source, make_trust(model, key, unsigned=unsigned))
-    rows = [bundle.manifest for bundle in sorted(bundles, key=lambda bundle: bundle.manifest.name)]
+    rows = [bundle.manifest for bundle in sorted(bundles, key=_place)]
     if as_json:
         print_json("bundle-list", {"bundles": [manifest.model_dump(mode="json") for manifest in rows]})
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("bundle", "version", "guests", "what it is"):
-        table.add_column(heading)
-    for manifest in rows:
-        table.add_row(
-            manifest.name, manifest.version, ", ".join(image.guest for image in manifest.images), manifest.title
-        )
-    Console(soft_wrap=True).print(table)
+    cells = [(row.name, row.version, row.title, ", ".join(image.guest for image in row.images)) for row in rows]
+    typer.echo("\n".join(align([("bundle", "version", "what it is", "guests"), *cells])))
 
 
 @bundle_app.command("show")
@@ -95,6 +86,11 @@ def show_bundle(  # noqa: PLR0913 - where bundles may come from
         print_json("bundle-show", {"bundle": manifest, "user_data": bundle.user_data})
     else:
         _print_bundle(bundle)
+
+
+def _place(bundle: Bundle) -> tuple[str, tuple[int, ...]]:
+    """Return what bundles are sorted by."""
+    return bundle.manifest.name, version_key(bundle.manifest.version)
 
 
 def _print_bundle(bundle: Bundle) -> None:
@@ -140,7 +136,8 @@ def render_bundle(  # noqa: PLR0913 - what a person fills in by hand otherwise
         print_json("bundle-render", {"files": paths})
         return
     typer.echo("\n".join(map(str, paths)))
-    stderr().print("On the front-end: oneimage create --datastore default FILE, then onetemplate create FILE")
+    datastore = model.opennebula.image_datastore
+    stderr().print(f"On the front-end: oneimage create --datastore {datastore} FILE, then onetemplate create FILE")
 
 
 @bundle_app.command("remove")
@@ -155,7 +152,7 @@ def remove_bundle(  # noqa: PLR0913 - each of them is needed to say what goes
 ) -> None:
     """Remove a bundle's images and VM templates from OpenNebula; only those that B2CT made for this site.
 
-    What virtual machines run from, and what the site file still asks for, stays.
+    What virtual machines run from stays. What `vms` of the site file still names comes back with the next import.
     """
     model = open_site(site, quiet=as_json)
     planned = plan_removal(model, site.parent, name, version)
@@ -214,6 +211,4 @@ def import_templates(  # noqa: PLR0913 - how images travel differs from site to 
         bind=bind,
         public_key=trust.public_key,
     )
-    with progress_bar("downloading", quiet=as_json) as progress:
-        planned = plan_import(replace(request, download_progress=progress))
-    run_plan("import-templates", planned, dry_run=dry_run, yes=yes, as_json=as_json)
+    run_plan("import-templates", plan_import(request), dry_run=dry_run, yes=yes, as_json=as_json)

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-from rich.table import Table
 from rich.text import Text
 
 from b2ct.apply.opennebula.report import Event, Phase, PlanRefusedError
 from b2ct.apply.publish import Planned, apply_planned
-from b2ct.cli.output import print_json, stderr
+from b2ct.cli.output import align, print_json, stderr
 from b2ct.errors import B2ctError, UsageError
 from b2ct.plan.cloud_model import CloudPlan, Step, Verb
 
@@ -76,10 +75,11 @@ def _event_display(*, quiet: bool) -> Iterator[Callable[[Event], None]]:
         tasks: dict[str, TaskID] = {}
 
         def say(event: Event) -> None:
-            if event.phase is Phase.COPYING and event.bytes_total:
+            if event.phase in {Phase.DOWNLOADING, Phase.COPYING} and event.bytes_total:
                 if event.name not in tasks:
-                    tasks[event.name] = bars.add_task(f"copying {event.name}", total=event.bytes_total)
-                bars.update(tasks[event.name], completed=min(event.bytes_done, event.bytes_total))
+                    tasks[event.name] = bars.add_task("", total=event.bytes_total)
+                done = min(event.bytes_done, event.bytes_total)
+                bars.update(tasks[event.name], description=f"{event.phase.value} {event.name}", completed=done)
             elif event.phase in {Phase.DONE, Phase.FAILED, Phase.CLEANED}:
                 if event.name in tasks:
                     bars.remove_task(tasks.pop(event.name))
@@ -92,12 +92,13 @@ def _event_display(*, quiet: bool) -> Iterator[Callable[[Event], None]]:
 def print_plan(plan: CloudPlan) -> None:
     """Print every step, what differs below it, and a count."""
     console = Console(highlight=False, soft_wrap=True)
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    for step in plan.steps:
-        table.add_row(Text(step.verb.value, STYLES[step.verb]), step.kind.value, Text(step.name), Text(step.reason))
+    lines = align([(step.verb.value, step.kind.value, step.name, step.reason) for step in plan.steps])
+    for step, line in zip(plan.steps, lines, strict=True):
+        text = Text(line)
+        text.stylize(STYLES[step.verb], 0, len(step.verb.value))
+        console.print(text)
         for difference in step.differences if step.verb is not Verb.KEEP else ():
-            table.add_row("", "", Text(f"  {_difference_text(difference)}", "dim"), "")
-    console.print(table)
+            console.print(Text(f"    {_difference_text(difference)}", "dim"))
     count = Counter(step.verb for step in plan.steps)
     typer.echo(", ".join(f"{count[verb]} {verb.value}" for verb in Verb if count[verb]) or "nothing to do")
 

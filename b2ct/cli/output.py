@@ -15,7 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from b2ct.errors import B2ctError, Severity, SiteFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from b2ct.errors import Problem
 
@@ -26,6 +26,13 @@ JSON_VERSION = 1
 def stderr() -> Console:
     """Return the console for people; made anew each time, because tests and pipes change what stderr is."""
     return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a line for each row, its cells in columns: nothing is cut or wrapped, so that a pipe gets whole names."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = (zip(row, widths, strict=True) for row in rows)
+    return ["  ".join(cell.ljust(width) for cell, width in row).rstrip() for row in padded]
 
 
 def print_json(command: str, result: dict[str, Any]) -> None:

@@ -121,7 +121,7 @@ class _Planner:
             return _step(Verb.USE, wanted, reason, existing, differences)
         holder = f"{wanted.kind} {existing.id} of {existing.owner}"
         reason = f"the name is taken by {holder}, which B2CT did not make for this site: rename or delete that one"
-        return _step(Verb.REFUSE, wanted, reason, existing, differences)
+        return _step(Verb.REFUSE, wanted, reason, existing)
 
     def _make(self, wanted: Wanted, reason: str = "", broken: Existing | None = None) -> Step:
         if wanted.kind in ADMIN_ONLY and not self.facts.admin:

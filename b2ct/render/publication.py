@@ -26,22 +26,18 @@ IMAGE_PERMISSIONS = 0o644
 TEMPLATE_PERMISSIONS = 0o640
 """A community's VM template is for that community alone."""
 
-
-@dataclass(frozen=True, slots=True)
-class ImageSums:
-    """Checksums of an image's file: ``sha256:HEX``, and MD5 as OpenNebula's downloader checks it."""
-
-    checksum: str
-    md5: str
+OWN_PERMISSIONS = 0o600
+"""What an ordinary user imports outside of the community's group: nobody else's machines may start from it."""
 
 
 def render_wanted(
-    publication: Publication, site: Site, sums: Mapping[str, ImageSums], facts: CloudFacts
+    publication: Publication, site: Site, sums: Mapping[str, str], facts: CloudFacts
 ) -> tuple[Wanted, ...]:
     """Return the objects that a publication asks for: images, and each VM template twice.
 
     The one that carries the version in its name stays; the one without is what users and schedulers start, and follows
-    the site file: that is how a version is switched, and switched back. ``sums`` are those of each image by name.
+    the site file: that is how a version is switched, and switched back. ``sums`` are the checksums (``sha256:HEX``) of
+    the images' files by name.
     """
     images = tuple(_wanted_image(publication, image, site, sums[image.name]) for image in publication.images)
     templates = tuple(
@@ -55,14 +51,14 @@ def render_wanted(
     return (*images, *templates, *kept)
 
 
-def _wanted_image(publication: Publication, image: VmImage, site: Site, sums: ImageSums) -> Wanted:
+def _wanted_image(publication: Publication, image: VmImage, site: Site, checksum: str) -> Wanted:
     bundle = next(bundle for bundle in publication.bundles if bundle.manifest.name == image.bundle)
     template = render_image(bundle, image, None)
     return Wanted(
         kind=Kind.IMAGE,
         name=image.name,
         template=tuple(attribute for attribute in template if attribute.name != "NAME"),
-        mark=Mark(site.site, image.bundle, image.entry.version, sums.checksum),
+        mark=Mark(site.site, image.bundle, image.entry.version, checksum),
         permissions=IMAGE_PERMISSIONS,
         datastore=image.datastore,
     )
@@ -75,13 +71,14 @@ def _wanted_template(publication: Publication, vm: VmTemplate, name: str, site: 
     )
     template = render_vm_template(publication.bundle(vm.bundle, vm.version), vm, image, network)
     group = (Reference(Kind.GROUP, vm.group),) if vm.group and facts.admin else ()
+    shared = facts.admin or facts.group == vm.group
     return Wanted(
         kind=Kind.TEMPLATE,
         name=name,
         template=tuple(attribute for attribute in template if attribute.name != "NAME"),
         mark=Mark(site.site, vm.bundle, vm.version),
         group=vm.group if facts.admin else None,
-        permissions=TEMPLATE_PERMISSIONS,
+        permissions=TEMPLATE_PERMISSIONS if shared else OWN_PERMISSIONS,
         needs=(
             Reference(Kind.IMAGE, vm.image),
             Reference(Kind.NETWORK, vm.network),

@@ -17,6 +17,7 @@ from pyone import bindings
 from urllib3 import exceptions as lost
 
 from b2ct.apply.opennebula.errors import (
+    READING,
     OneBadAnswerError,
     OneLostError,
     OneTimeoutError,
@@ -40,9 +41,6 @@ ANSWER_LIMIT_BYTES = 256 * 1024 * 1024
 
 RETRY_WAITS_S = (0.25, 0.5, 1.0, 2.0)
 """Waits before a reading call is made again on a broken connection; together they outlast a restart of oned."""
-
-READING = re.compile(r"\w+\.(info|infoextended|infoset|version|config)")
-"""The calls that change nothing, and so can be made twice."""
 
 Parameter = bool | int | str | list[int]
 """What a call takes after the session. Integers have 32 bits."""

@@ -54,10 +54,11 @@ def find_session(site: Site, folder: Path) -> str:
     """
     if site.opennebula.password:
         return f"{site.opennebula.user}:{load_secret(site.opennebula.password, folder)}"
-    path = Path(os.environ.get("ONE_AUTH") or Path.home() / ".one" / "one_auth")
+    path = Path(os.environ.get("ONE_AUTH") or "~/.one/one_auth")
     try:
+        path = path.expanduser()
         session = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError, RuntimeError):  # RuntimeError: a user without a home
         hint = "set opennebula.password in the site file, or ONE_AUTH to a file that holds user:password"
         raise UsageError(f"no password for OpenNebula's user {site.opennebula.user}", hint=hint) from None
     if ":" not in session or len(session.splitlines()) != 1:

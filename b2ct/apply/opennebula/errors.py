@@ -136,6 +136,10 @@ class OneFaultError(OneError):
     """The front-end did not accept the call itself: an XML-RPC fault (codes below zero)."""
 
 
+READING = re.compile(r"\w+\.(info|infoextended|infoset|version|config)")
+"""The calls that change nothing, and so can be made twice."""
+
+
 class OneLostError(RemoteError):
     """No answer came, so nobody knows whether an acting call took effect; asking with an ``info`` call tells.
 
@@ -143,7 +147,7 @@ class OneLostError(RemoteError):
     """
 
     def __init__(self, method: str, endpoint: str, reason: str, *, sent: bool, hint: str | None = None) -> None:
-        doubt = "; it may have taken effect" if sent else ""
+        doubt = "; it may have taken effect" if sent and not READING.fullmatch(method) else ""
         super().__init__(f"{endpoint}: {method}: {reason}{doubt}", hint=hint)
         self.method = method
         self.endpoint = endpoint
@@ -185,8 +189,8 @@ def explain(server_message: str) -> Meaning:
     return Meaning(Trouble.OTHER, f"{text.rstrip('.')}." if text else "it gave no reason.")
 
 
-_PREFIX = re.compile(r"^\[[a-z0-9_.]+\] ")
-"""Every message of a refused call starts with the method's name."""
+_PREFIX = re.compile(r"^\[[a-z0-9_.]+\] |^\w{3} \w{3} \d+ [\d:]+ \d{4} : ")
+"""Every message of a refused call starts with the method's name, and an ERROR attribute with the time."""
 
 _TAKEN = re.compile(r"NAME is already taken by (?P<kind>[A-Z_ ]+) (?P<id>\d+)")
 
@@ -252,6 +256,12 @@ _RULES: tuple[tuple[str, Trouble, str, str | None], ...] = (
         "delete images that nothing uses, or choose another datastore (`onedatastore list`)",
     ),
     (
+        r"[Nn]o space left on device|[Dd]isk quota exceeded",
+        Trouble.NO_SPACE,
+        "the datastore's disk is full.",
+        "make room there (`df` on the front-end), or choose another datastore (`onedatastore list`)",
+    ),
+    (
         r"New images can only be allocated in a files or image datastore",
         Trouble.WRONG_DATASTORE,
         "images cannot be put into a system datastore.",
@@ -267,7 +277,7 @@ _RULES: tuple[tuple[str, Trouble, str, str | None], ...] = (
         r"cannot access '(?P<path>https?://[^']*)'",
         Trouble.SOURCE_REFUSED,
         "the front-end cannot fetch {path}.",
-        "the front-end itself has to reach this address: check the address, the firewall and the web server's log",
+        "the front-end itself has to reach this address: check the firewall; an upload's address is set with --bind",
     ),
     (
         r"cannot access '(?P<path>[^']*)' \((?P<reason>[^)]*)\)",

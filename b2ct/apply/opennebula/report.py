@@ -17,6 +17,8 @@ class Phase(StrEnum):
     """What happens to an object."""
 
     STARTED = "started"
+    DOWNLOADING = "downloading"
+    """This machine fetches an image's file from a repository."""
     COPYING = "copying"
     """The front-end copies an image's file."""
     DONE = "done"
@@ -33,9 +35,9 @@ class Event:
     kind: Kind
     name: str
     bytes_done: int = 0
-    """Of an upload: what has gone out. The front-end reads the beginning of a file more than once."""
+    """Of a download: what has come. Of an upload: what has gone out; the front-end reads a file's beginning twice."""
     bytes_total: int = 0
-    """Of an upload: the file's size; 0 when it is not known."""
+    """The file's size; 0 when it is not known."""
     message: str = ""
 
 

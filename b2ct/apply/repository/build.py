@@ -100,7 +100,7 @@ def build_marketplace(request: MarketplaceRequest, progress: Callable[[str], Non
         removed = () if request.keep_older else remove_others(out, index)
     except OSError as error:
         raise OutputError(f"{error.filename or out}: {error.strerror}") from error
-    return MarketplaceReport(index, tuple(builder.added), removed, tuple(builder.missing))
+    return MarketplaceReport(index, tuple(builder.added), removed, tuple(dict.fromkeys(builder.missing)))
 
 
 @dataclass(slots=True)

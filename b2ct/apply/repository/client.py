@@ -135,9 +135,16 @@ def open_repository(
 
 
 def cache_folder() -> Path:
-    """Return where a user's cache is (XDG Base Directory Specification 0.8)."""
+    """Return where a user's cache is (XDG Base Directory Specification 0.8).
+
+    Raises:
+        UsageError: the user has no home.
+    """
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "b2ct"
+    try:
+        return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "b2ct"
+    except RuntimeError:
+        raise UsageError("this user has no home, so no cache folder", hint="set HOME or XDG_CACHE_HOME") from None
 
 
 def _fetch_index(url: str, public_key: minisign.PublicKey | None, patience: Patience) -> bytes:

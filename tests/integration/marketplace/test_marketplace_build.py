@@ -152,6 +152,12 @@ def test_an_image_is_linked_or_where_nobody_may_read_it_copied(workshop: Worksho
     assert (copy.stat().st_nlink, copy.stat().st_mode & 0o777) == (1, 0o644)
 
 
+def test_an_image_that_two_bundles_lack_is_told_once(workshop: Workshop) -> None:
+    images = "[{guest: el9, build: worker-el9, version: %s}, {guest: el8, build: worker-el8, version: 1.0.0}]"
+    folders = [workshop.bundle(version, images % version) for version in ("1.0.0", "2.0.0")]
+    assert workshop.build(*folders).missing == ("worker-el8-1.0.0.qcow2",)
+
+
 def test_guests_that_are_not_built_are_told_and_can_come_later(workshop: Workshop) -> None:
     images = "[{guest: el9, build: worker-el9, version: 1.0.0}, {guest: el8, build: worker-el8, version: 1.0.0}]"
     folder = workshop.bundle(images=images)

@@ -3,97 +3,16 @@
 from __future__ import annotations
 
 import base64
-import json
 import shutil
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
 from b2ct.apply.opennebula.client import OneClient
-from b2ct.assets import Assets
 from b2ct.cli import main as cli
 from b2ct.errors import ExitCode
+from tests.integration.opennebula.conftest import VM, Case
 from tests.rigs.opennebula import more_objects  # noqa: F401 - it registers its calls
-from tests.rigs.opennebula.server import OpenNebulaServer
-from tests.rigs.process import run_tool
-from tests.rigs.tools import need_tool
 from tests.unit.site.sites import SITE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-VM = {"bundle": "belle2-worker", "vo": "belle", "guest": "debian12", "name": "worker"}
-READING = ("info", "version", "config")
-
-
-@dataclass
-class Case:
-    """A site, its folder, and its front-end."""
-
-    one: OpenNebulaServer
-    folder: Path
-    capsys: pytest.CaptureFixture[str]
-
-    def write_site(self, *vms: dict[str, Any], **top: Any) -> None:  # noqa: ANN401 - any YAML value
-        one = {"version": "7.2", "endpoint": self.one.endpoint, "onegate": "true", **top.pop("opennebula", {})}
-        (self.folder / "site.yaml").write_text(json.dumps({**SITE, "vms": list(vms), "opennebula": one, **top}))
-
-    def run(self, *arguments: str, command: str = "import-templates") -> tuple[int, str, str]:
-        site = str(self.folder / "site.yaml")
-        words = ["bundle", "remove", *arguments, "--site", site] if command == "remove" else [command, site, *arguments]
-        code = cli.main(words)
-        out, err = self.capsys.readouterr()
-        return code, out, err
-
-    def steps(self, *arguments: str) -> dict[str, str]:
-        """Return what each step is, by kind and name; the command has to succeed."""
-        code, out, err = self.run("--json", *arguments)
-        assert code == 0, out + err
-        return {f"{step['kind']} {step['name']}": step["verb"] for step in json.loads(out)["steps"]}
-
-    def make_image(self, name: str) -> None:
-        path = self.folder / "images" / name
-        path.parent.mkdir(exist_ok=True)
-        run_tool(["qemu-img", "create", "-q", "-f", "qcow2", path, "64M"])
-
-    def make_bundle(self, version: str, image_version: str) -> None:
-        """Write a version of belle2-worker into the site's bundles/."""
-        target = self.folder / "bundles" / "belle2-worker" / version
-        source = Assets().path("templates/belle2-worker/bundle.yaml").parent
-        shutil.copytree(source, target)
-        manifest = yaml.safe_load((target / "bundle.yaml").read_text())
-        manifest["version"] = version
-        for image in manifest["images"]:
-            image["version"] = image_version
-        (target / "bundle.yaml").write_text(json.dumps(manifest))
-        self.make_image(f"worker-debian12-{image_version}.qcow2")
-
-    def templates(self) -> dict[str, Any]:
-        pool = OneClient(self.one.endpoint, self.one.session).call("templatepool.info", -2, -1, -1)
-        return {item.NAME: item for item in pool.VMTEMPLATE}
-
-    def writes(self) -> list[str]:
-        return [name for name in self.one.methods() if name.split(".")[1] not in READING]
-
-
-@pytest.fixture(params=["6.10", "7.4"])
-def case(
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Case]:
-    need_tool("qemu-img")
-    with OpenNebulaServer(version=request.param) as one:
-        (tmp_path / "one_auth").write_text(f"{one.session}\n")
-        monkeypatch.setenv("ONE_AUTH", str(tmp_path / "one_auth"))
-        made = Case(one, tmp_path, capsys)
-        made.write_site(VM)
-        made.make_image("worker-debian12-1.0.0.qcow2")
-        yield made
 
 
 def test_a_dry_run_shows_everything_and_changes_nothing(case: Case) -> None:
@@ -205,6 +124,26 @@ def test_a_name_that_somebody_else_took_stops_everything(case: Case) -> None:
     assert len(case.writes()) == before
 
 
+def test_a_name_that_somebody_else_took_shows_nothing_of_that_object(case: Case) -> None:
+    OneClient(case.one.endpoint, case.one.session).call("template.allocate", 'NAME="worker"\nCPU="77"')
+    assert "77" not in case.run()[1]
+
+
+def test_where_nobody_looks_a_line_is_never_cut_or_wrapped(case: Case) -> None:
+    case.steps()
+    name = "a-name-that-is-longer-than-half-of-a-terminal-is-wide"
+    case.write_site({**VM, "name": name, "cores": "2"})
+    OneClient(case.one.endpoint, case.one.session).call("template.allocate", f'NAME="{name}"')
+    out = case.run("--dry-run")[1].splitlines()
+    reason = (
+        "the name is taken by template 2 of oneadmin, which B2CT did not make for this site: rename or delete that one"
+    )
+    assert [line for line in out if line.split()[2:3] == [name]] == [f"refuse  template  {name}         {reason}"]
+    code = cli.main(["bundle", "list", "--site", str(case.folder / "site.yaml")])
+    assert code == 0
+    assert "Belle II worker, CVMFS through the site's squid, VM agent" in case.capsys.readouterr().out
+
+
 def test_a_missing_image_says_how_to_build_it(case: Case) -> None:
     shutil.rmtree(case.folder / "images")
     code, _, err = case.run()
@@ -279,6 +218,53 @@ def test_bundle_remove_takes_away_what_the_import_brought_and_nothing_else(case:
     code, _, err = case.run("belle2-worker", "--yes", command="remove")
     assert code == ExitCode.USAGE
     assert "no objects of belle2-worker" in err
+
+
+def test_bundle_remove_leaves_what_virtual_machines_run_from(case: Case) -> None:
+    case.steps()
+    client = OneClient(case.one.endpoint, case.one.session)
+    client.call("template.instantiate", int(case.templates()["worker"].ID), "vm", False, "", False)  # noqa: FBT003 - as the call has it
+    code, out, _ = case.run("belle2-worker", "--yes", command="remove")
+    assert code == 0
+    assert "it is in use by 1 virtual machines" in out
+    assert case.templates() == {}
+    assert case.one.image_id("worker-debian12-1.0.0") is not None
+
+
+def test_the_cloud_alone_needs_no_vms_and_pruning_takes_the_last_ones(case: Case) -> None:
+    case.steps()
+    case.write_site()
+    assert case.run()[0] == ExitCode.USAGE
+    assert case.steps("--cloud")["host hv01.to.infn.it"] == "create"
+    assert "worker" in case.templates()
+    assert case.steps("--prune", "--yes")["template worker"] == "remove"
+    assert case.templates() == {}
+
+
+def test_one_number_is_not_written_into_templates_of_several_images(case: Case) -> None:
+    squid = {"bundle": "squid", "name": "squid", "network": "private", "address": "192.168.100.10"}
+    case.write_site(VM, squid)
+    out = str(case.folder / "out")
+    code, _, err = case.run("--image-id", "5", "--out", out, command="render")
+    assert code == ExitCode.USAGE
+    assert "several images (squid-debian12-1.0.0, worker-debian12-1.0.0)" in err
+    assert case.run("--network-id", "5", "--out", out, command="render")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [("import-templates",), ("bundle", "list", "--unsigned", "--from", "http://127.0.0.1:9/")]
+)
+def test_a_user_without_a_home_gets_an_error_and_no_traceback(
+    case: Case, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nowhere(_path: str) -> str:
+        return "~"
+
+    monkeypatch.setattr("os.path.expanduser", nowhere)
+    for name in ("ONE_AUTH", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    where = ["--site"] if len(arguments) > 1 else []
+    assert cli.main([*arguments, *where, str(case.folder / "site.yaml")]) == ExitCode.USAGE
 
 
 def test_the_whole_cloud_of_the_site_file(case: Case) -> None:

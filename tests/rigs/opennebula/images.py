@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import secrets
 import threading
 import time
@@ -156,6 +157,9 @@ def _copy(cloud: Cloud, image_id: int, values: dict[str, str], datastore: ET.Ele
     """Do what the datastore's driver does, and let the result show after the delay."""
     path = values.get("PATH", "")
     data, reason = _fetch(cloud, path, datastore) if path else (b"", "")
+    md5 = values.get("MD5", "")
+    if path and not reason and md5 and hashlib.md5(data, usedforsecurity=False).hexdigest() != md5:
+        reason = f"Error copying {path}"  # the hash check in src/datastore_mad/remotes/downloader.sh fails the copy
     with cloud.lock:
         forced, cloud.next_image_error = cloud.next_image_error, None
     cloud.later(cloud.image_delay_s, lambda: _finish(cloud, image_id, data, forced or reason))

@@ -11,7 +11,7 @@ from b2ct.plan.one_grammar import parse_template
 from b2ct.plan.publication import Publication, make_publication
 from b2ct.render.bundle import ByName, render_user_data, render_vm_template
 from b2ct.render.opennebula import render_template
-from b2ct.render.publication import ImageSums, Numbers, render_bundle_files, render_wanted
+from b2ct.render.publication import Numbers, render_bundle_files, render_wanted
 from b2ct.site.model import Site
 from tests.unit.plan.bundles import BUNDLES, FACTS
 from tests.unit.site.sites import KEY, SITE
@@ -19,7 +19,7 @@ from tests.unit.site.sites import KEY, SITE
 if TYPE_CHECKING:
     from b2ct.plan.attributes import Template
 
-SUMS = ImageSums("sha256:" + "0" * 64, "0" * 32)
+SUM = "sha256:" + "0" * 64
 
 
 def publication(*, onegate: bool = True, **vm: Any) -> tuple[Publication, Site]:  # noqa: ANN401 - any YAML value
@@ -94,7 +94,7 @@ def test_user_data_without_own_content_stays_as_it_is() -> None:
 
 def test_each_template_is_wanted_once_by_name_and_once_by_version() -> None:
     made, site = publication()
-    wanted = render_wanted(made, site, {"worker-el9-1.0.0": SUMS}, FACTS)
+    wanted = render_wanted(made, site, {"worker-el9-1.0.0": SUM}, FACTS)
     assert [item.name for item in wanted] == [
         "worker-el9-1.0.0",
         "belle-belle2-worker-el9-1core-v1-0-0",
@@ -102,7 +102,7 @@ def test_each_template_is_wanted_once_by_name_and_once_by_version() -> None:
     ]
     image, versioned, current = wanted
     assert image.mark is not None
-    assert (image.mark.checksum, image.permissions) == (SUMS.checksum, 0o644)
+    assert (image.mark.checksum, image.permissions) == (SUM, 0o644)
     assert (current.group, current.permissions) == ("belle", 0o640)
     assert current.template == versioned.template
     (nic,) = vectors(current.template, "NIC")
@@ -112,9 +112,16 @@ def test_each_template_is_wanted_once_by_name_and_once_by_version() -> None:
 def test_an_ordinary_user_gives_nothing_to_groups() -> None:
     made, site = publication()
     facts = type(FACTS)(FACTS.version, "alice", "users", admin=False, objects=FACTS.objects)
-    _, _, current = render_wanted(made, site, {"worker-el9-1.0.0": SUMS}, facts)
-    assert current.group is None
+    _, _, current = render_wanted(made, site, {"worker-el9-1.0.0": SUM}, facts)
+    assert (current.group, current.permissions) == (None, 0o600)
     assert Kind.GROUP not in {need.kind for need in current.needs}
+
+
+def test_a_member_of_the_community_imports_for_the_community() -> None:
+    made, site = publication()
+    facts = type(FACTS)(FACTS.version, "alice", "belle", admin=False, objects=FACTS.objects)
+    _, _, current = render_wanted(made, site, {"worker-el9-1.0.0": SUM}, facts)
+    assert current.permissions == 0o640
 
 
 def test_files_for_opennebulas_own_tools_are_filled_in_by_name_or_number() -> None:

@@ -188,3 +188,12 @@ def test_lost_answers_say_whether_the_call_may_have_worked() -> None:
     lost = OneTimeoutError("image.allocate", "http://one:2633/RPC2", "no answer in 30 s", sent=True)
     assert lost.message == "http://one:2633/RPC2: image.allocate: no answer in 30 s; it may have taken effect"
     assert OneTimeoutError("image.allocate", "http://one:2633/RPC2", "no", sent=False).message.endswith(": no")
+    read = OneTimeoutError("imagepool.info", "http://one:2633/RPC2", "no answer in 30 s", sent=True)
+    assert read.message.endswith("no answer in 30 s")
+
+
+def test_a_full_disk_is_understood_and_the_time_is_left_out() -> None:
+    stamp = "Sat Nov 21 14:56:03 2026 : "
+    meaning = explain(f"{stamp}Error copying image in the datastore: cp: error writing: No space left on device")
+    assert meaning.trouble is Trouble.NO_SPACE
+    assert explain(f"{stamp}Something else").sentence == "Something else."
