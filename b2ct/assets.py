@@ -10,6 +10,9 @@ from b2ct.errors import UsageError
 FOLDERS = ("kickstart", "iso", "templates", "vmagent")
 """The data folders, as they are named in the checkout and under ``b2ct/_assets`` in the wheel."""
 
+OPEN_FOLDERS = ("templates/images",)
+"""Folders to which a site may add YAML files of its own."""
+
 
 def _packaged() -> Path:
     """Return the folder that holds the data folders: in the wheel, or the checkout of an editable install."""
@@ -56,11 +59,18 @@ class Assets:
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{path} cannot be read as UTF-8 text") from error
 
+    def own_names(self) -> tuple[str, ...]:
+        """Return the name of every file that a site adds to ``OPEN_FOLDERS``, or has in place of one there, sorted."""
+        if self.overrides is None:
+            return ()
+        found = (file for folder in OPEN_FOLDERS for file in (self.overrides / folder).glob("*.yaml") if file.is_file())
+        return tuple(sorted(file.relative_to(self.overrides).as_posix() for file in found))
+
     def strays(self) -> tuple[Path, ...]:
         """Return the site's files that take the place of nothing: their names are misspelt, or of an older version."""
         if self.overrides is None or not self.overrides.is_dir():
             return ()
-        known = {self.overrides / name for name in self.names()}
+        known = {self.overrides / name for name in (*self.names(), *self.own_names())}
         return tuple(sorted(path for path in self.overrides.rglob("*") if path.is_file() and path not in known))
 
     def names(self) -> tuple[str, ...]:

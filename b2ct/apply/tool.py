@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 TOOL_TIMEOUT_S = 3600.0
 """How long a program may take unless its caller says otherwise, seconds."""
 
+_END_S = 10.0
+"""How long programs that a killed program started may hold its output open, seconds."""
 _TAIL = 4000
 _SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
@@ -32,7 +35,8 @@ class ToolError(B2ctError):
         self.stderr = stderr
         how = "took too long" if returned is None else f"failed with exit code {returned}"
         said = (stderr.strip() or stdout.strip())[-_TAIL:]
-        super().__init__(f"{' '.join(self.argv)}: {how}" + (f"\n{said}" if said else ""))
+        hint = "the disk is full: make room, or write elsewhere" if "No space left on device" in said else None
+        super().__init__(f"{' '.join(self.argv)}: {how}" + (f"\n{said}" if said else ""), hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,24 +93,37 @@ def run_tool(
     words[0] = find_program(words[0]) or words[0]
     variables = {**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC", **(env or {})}
     try:
-        done = subprocess.run(  # noqa: S603 (argv is a list; no shell reads it)
+        process = subprocess.Popen(  # noqa: S603 (argv is a list; no shell reads it)
             words,
             cwd=cwd,
             env=variables,
-            input=text_in or "",
-            capture_output=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            check=False,
-            timeout=timeout_s,
         )
-    except subprocess.TimeoutExpired as error:
-        raise ToolError(words, None, _text(error.stdout), _text(error.stderr)) from error
     except OSError as error:
         raise ToolError(words, 127, "", str(error)) from error
-    if done.returncode != 0:
-        raise ToolError(words, done.returncode, done.stdout, done.stderr)
-    return done.stdout
+    with process:
+        try:
+            stdout, stderr = process.communicate(text_in or "", timeout=timeout_s)
+        except subprocess.TimeoutExpired as error:
+            _end(process)
+            raise ToolError(words, None, _text(error.stdout), _text(error.stderr)) from error
+        except BaseException:
+            _end(process)
+            raise
+    if process.returncode != 0:
+        raise ToolError(words, process.returncode, stdout, stderr)
+    return stdout
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Kill a program, and wait for what ends with it: whoever cleans up after it must not meet it writing."""
+    process.kill()
+    with suppress(subprocess.TimeoutExpired):
+        process.communicate(timeout=_END_S)
 
 
 def _text(output: bytes | str | None) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -17,12 +18,7 @@ from b2ct.cli.app import ForceOption, JsonOption, app, site_assets
 from b2ct.cli.inspection import MIB, print_checks
 from b2ct.cli.output import print_json, progress_bar, stderr
 from b2ct.errors import ExitCode, UsageError
-from b2ct.plan.image import load_image_description
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from b2ct.plan.image import ImageDescription
+from b2ct.plan.image import image_names, load_image_description
 
 image_app = typer.Typer(no_args_is_help=True, help="Golden images: what virtual machines start from.")
 app.add_typer(image_app, name="image")
@@ -37,6 +33,9 @@ def build(  # noqa: PLR0913 - what differs between sites that build images
         Path, typer.Option("--site", metavar="SITE", help="The site file: overrides/ beside it count.")
     ] = Path("site.yaml"),
     mirror: Annotated[str | None, typer.Option(help="Package mirror, cloud image or ISO to build from.")] = None,
+    security_mirror: Annotated[
+        str | None, typer.Option(help="Mirror of the security updates, where packages are installed from a mirror.")
+    ] = None,
     without_repositories: Annotated[
         bool,
         typer.Option("--without-repositories", help="Leave out packages of other repositories: the CVMFS client."),
@@ -46,12 +45,15 @@ def build(  # noqa: PLR0913 - what differs between sites that build images
 ) -> None:
     """Build a golden image: a minimal system with the VM agent, which becomes a worker by its context alone."""
     assets = site_assets(site)
-    description = _description(name, assets.names(), lambda: load_image_description(assets, name))
+    if name not in image_names(assets):
+        raise UsageError(f"there is no image {name}", hint=f"there are: {', '.join(image_names(assets))}")
+    description = load_image_description(assets, name)
     request = ImageRequest(
         description=description,
         assets=assets,
         out=out / f"{description.name}-{description.version}.qcow2",
         mirror=mirror,
+        security_mirror=security_mirror,
         with_repositories=not without_repositories,
         epoch=_epoch(),
         force=force,
@@ -66,18 +68,11 @@ def build(  # noqa: PLR0913 - what differs between sites that build images
     stderr().print(f"{size}, sha256 {record.sha256}")
 
 
-def _description(name: str, names: tuple[str, ...], load: Callable[[], ImageDescription]) -> ImageDescription:
-    known = [Path(file).stem for file in names if file.startswith("templates/images/") and file.endswith(".yaml")]
-    if name not in known:
-        raise UsageError(f"there is no image {name}", hint=f"there are: {', '.join(known)}")
-    return load()
-
-
 def _epoch() -> int:
     """Return SOURCE_DATE_EPOCH (reproducible-builds.org), or the default."""
     text = os.environ.get("SOURCE_DATE_EPOCH", str(BUILD_EPOCH))
-    if not text.isdecimal():
-        raise UsageError(f"SOURCE_DATE_EPOCH is {text!r}", hint="it is a number of seconds since 1970")
+    if not re.fullmatch(r"[0-9]{1,10}", text) or int(text) >= 1 << 32:
+        raise UsageError(f"SOURCE_DATE_EPOCH is {text!r}", hint="it is a number of seconds since 1970, before 2106")
     return int(text)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from b2ct.plan.guest_debian import CVMFS
+from b2ct.plan.image import CVMFS
 
 if TYPE_CHECKING:
     from b2ct.plan.artifact import Artifact

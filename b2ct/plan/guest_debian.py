@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from b2ct.errors import UsageError
-from b2ct.plan.image import Contextualization, Family
+from b2ct.plan.image import CVMFS, DEBIAN_PACKAGE, Family
 
 if TYPE_CHECKING:
     from b2ct.plan.image import ImageDescription, Repository
@@ -30,12 +29,6 @@ _MINIMAL = (
 
 cloud-init reads OpenNebula's context.sh as another user, by way of sudo.
 """
-
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
-"""Names of packages (Debian policy 5.6.1)."""
-
-CVMFS = "cvmfs"
-"""Package of CVMFS's client."""
 
 WARM_PROGRAM = "tmp/b2ct-warm-cvmfs"
 """Script in the guest that mounts CVMFS repositories and looks into them; the finished image has it no more."""
@@ -167,8 +160,6 @@ def archive_of(description: ImageDescription) -> Archive:
         raise UsageError(f"{description.name}: no {description.family} guest can be made by debootstrap")
     if description.source.suite is None:
         raise UsageError(f"{description.name}: source.suite is missing", hint="such as bookworm")
-    if description.contextualization is not Contextualization.CLOUD_INIT:
-        raise UsageError(f"{description.name}: guests made by debootstrap have cloud-init, nothing else")
     return ARCHIVES[description.family]
 
 
@@ -182,7 +173,7 @@ def make_packages(description: ImageDescription, *, with_repositories: bool) -> 
     if with_repositories:
         wanted.update(description.repository_packages)
     for name in sorted(wanted):
-        if not _PACKAGE.fullmatch(name):
+        if not DEBIAN_PACKAGE.fullmatch(name):
             raise UsageError(f"{description.name}: {name!r} is no name of a package")
     return tuple(sorted(wanted))
 

@@ -13,9 +13,10 @@ from b2ct.apply.files import write_file
 from b2ct.apply.image.from_cloud_image import CloudImageBuilder
 from b2ct.apply.image.from_kickstart import KickstartBuilder
 from b2ct.apply.image.from_packages import PackageBuilder
+from b2ct.apply.interrupt import terminated_as_interrupt
 from b2ct.apply.tool import Program, need_programs, run_tool
 from b2ct.errors import OutputError, UsageError
-from b2ct.plan.image import Method
+from b2ct.plan.image import Contextualization, Method
 from b2ct.plan.image_record import ImageRecord, PackageVersion, record_name, render_record
 
 if TYPE_CHECKING:
@@ -38,21 +39,24 @@ def build_image(request: ImageRequest) -> ImageRecord:
     """Build the image and write it with its record beside it; return the record.
 
     Raises:
-        UsageError: no builder knows the method, or programs are missing; names all of them.
+        UsageError: the description does not fit its method, or programs are missing; names all of them.
         ToolError: a program failed.
         OutputError: the image exists and ``force`` is not given, or it cannot be written.
     """
     description, out = request.description, request.out
-    builder = BUILDERS.get(description.method)
-    if builder is None:
-        raise UsageError(f"{description.name}: this b2ct cannot build images by {description.method}")
+    builder = BUILDERS[description.method]
+    if out.exists() and not out.is_file():
+        raise OutputError(f"{out} is not a regular file")
     if out.exists() and not request.force:
         raise OutputError(f"{out} exists already", hint="--force replaces it")
     need_programs((*builder.programs(description), QEMU_IMG))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         # Beside the image: there is room for it, and the finished file only has to be renamed.
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
+        with (
+            terminated_as_interrupt(),
+            tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder,
+        ):
             workspace = Path(folder) / "work"
             workspace.mkdir()
             made = builder.make_disk(description, request, workspace)
@@ -95,7 +99,7 @@ def make_record(request: ImageRequest, made: MadeDisk, packed: Path) -> ImageRec
         sha256=sha256,
         md5=md5,
         boot=description.boot,
-        contextualization=description.contextualization,
+        contextualization=Contextualization.CLOUD_INIT,  # whatever the builder
         method=description.method,
         built_from=made.built_from,
         agent_version=read_agent_version(request.assets) if description.agent else None,

@@ -21,7 +21,7 @@ from b2ct.apply.tool import run_tool
 from b2ct.errors import IsoError, UsageError
 from b2ct.plan.generation import load_generation
 from b2ct.plan.guest_el import KICKSTART_LABEL, KICKSTART_PATH, make_boot_arguments, make_guest_plan
-from b2ct.plan.image import BootMode, Contextualization, Family
+from b2ct.plan.image import BootMode, Family
 from b2ct.render.guest_el import render_guest_kickstart
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ class KickstartBuilder:
         Raises:
             UsageError: the description asks for what a kickstart cannot make, or the UEFI firmware is missing.
         """
-        if description.family is not Family.EL or description.contextualization is not Contextualization.CLOUD_INIT:
-            raise UsageError(f"{description.name}: guests made by kickstart are of the EL family and have cloud-init")
+        if description.family is not Family.EL:
+            raise UsageError(f"{description.name}: guests made by kickstart are of the EL family")
         find_firmware()
         return (qemu_program(),)
 

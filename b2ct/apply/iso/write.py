@@ -5,12 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-import signal
-import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from b2ct.apply.interrupt import terminated_as_interrupt
 from b2ct.apply.iso.dates import parse_volume_date
 from b2ct.apply.iso.descriptors import CREATED
 from b2ct.apply.iso.edit import AddedFile, IsoEdit, WriteReport, WrittenFile
@@ -25,7 +24,6 @@ from b2ct.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-    from types import FrameType
 
     from b2ct.apply.iso.overlay import Overlay
 
@@ -109,7 +107,7 @@ def _new_file(out: Path, size: int, *, force: bool) -> Iterator[int]:
     except OSError as error:
         raise OutputError(f"{out.parent}: cannot write there: {error.strerror}") from error
     try:
-        with _terminated_as_interrupt():
+        with terminated_as_interrupt():
             _check_space(fd, out, size)
             yield fd
             os.fsync(fd)
@@ -141,20 +139,3 @@ def _rename(temporary: Path, out: Path, *, force: bool) -> None:
         raise OutputError(f"{out} appeared while it was being written", hint="use --force to replace it") from None
     except OSError:
         temporary.replace(out)
-
-
-@contextmanager
-def _terminated_as_interrupt() -> Iterator[None]:
-    """Make SIGTERM end the block like Ctrl-C does, so that what it leaves is cleaned up."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -108,6 +110,36 @@ def test_nothing_is_left_of_a_build_that_failed(out: Path, monkeypatch: pytest.M
     with pytest.raises(ToolError, match="failed with exit code 1"):
         build_image(request(out))
     assert not list(out.parent.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_nothing_is_left_of_a_build_that_was_ended(
+    out: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    class Ended(FilledDisk):
+        def make_disk(self, description: ImageDescription, request: ImageRequest, workspace: Path) -> MadeDisk:
+            super().make_disk(description, request, workspace)
+            run_tool(["sh", "-c", f"sleep 0.3; kill -{number.value} {os.getpid()}; exec sleep 60"])
+            raise AssertionError
+
+    monkeypatch.setitem(BUILDERS, Method.DEBOOTSTRAP, Ended())
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        build_image(request(out))
+    assert not list(out.parent.iterdir())
+    assert signal.getsignal(number) is before
+
+
+def test_a_folder_in_the_image_s_place_is_refused_at_once(out: Path) -> None:
+    out.mkdir(parents=True)
+    with pytest.raises(OutputError, match="is not a regular file"):
+        build_image(request(out, force=True))
+
+
+def test_a_full_disk_is_told_as_such() -> None:
+    with pytest.raises(ToolError) as caught:
+        run_tool(["sh", "-c", "echo write failed: No space left on device >&2; exit 1"])
+    assert caught.value.hint == "the disk is full: make room, or write elsewhere"
 
 
 def test_a_failed_tool_says_what_ran_and_what_it_wrote() -> None:

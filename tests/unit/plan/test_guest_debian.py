@@ -14,7 +14,7 @@ from b2ct.plan.guest_debian import (
     make_sources,
     make_steps,
 )
-from b2ct.plan.image import Contextualization, Family, Repository, Source
+from b2ct.plan.image import Family, Repository, Source
 from tests.unit.plan.images import DESCRIPTION
 
 UNITS = ("one.service", "two.service")
@@ -48,7 +48,6 @@ def test_ubuntu_has_its_own_kernel_and_keys() -> None:
     [
         ({"family": Family.EL}, "no el guest can be made by debootstrap"),
         ({"source": Source(url="http://mirror.example/debian")}, "source.suite is missing"),
-        ({"contextualization": Contextualization.ONE_CONTEXT}, "have cloud-init, nothing else"),
     ],
 )
 def test_what_cannot_be_built_is_refused(change: dict[str, object], message: str) -> None:

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from b2ct.apply.image.build import BUILDERS, build_image, read_agent_version
-from b2ct.apply.image.builder import ImageRequest
+from b2ct.apply.image.build import read_agent_version
 from b2ct.apply.image.disk import find_used_inodes
 from b2ct.apply.image.from_packages import PackageBuilder
 from b2ct.apply.image.guest_root import write_files
 from b2ct.assets import Assets
 from b2ct.errors import UsageError
 from b2ct.plan.artifact import Artifact
-from b2ct.plan.image import Family, Method, load_image_description
+from b2ct.plan.image import Family, load_image_description
 from tests.unit.plan.images import DESCRIPTION
 
 if TYPE_CHECKING:
@@ -46,12 +45,6 @@ def test_the_archive_s_keys_are_needed_too(monkeypatch: pytest.MonkeyPatch, fami
     names = {program.name for program in programs}
     assert f"/usr/share/keyrings/{family}-archive-keyring.gpg" in names
     assert {"mmdebstrap", "unshare", "sfdisk", "mke2fs"} <= names
-
-
-def test_a_method_that_nobody_builds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(BUILDERS, Method.DEBOOTSTRAP)
-    with pytest.raises(UsageError, match="worker-x: this b2ct cannot build images by debootstrap"):
-        build_image(ImageRequest(DESCRIPTION, Assets(), tmp_path / "x.qcow2"))
 
 
 @pytest.mark.parametrize("name", ["worker-debian12", "worker-ubuntu2404", "squid-debian12"])
