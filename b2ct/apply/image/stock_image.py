@@ -58,11 +58,9 @@ def _download(url: str, checksum: str | None, request: ImageRequest) -> Path:
     path = stock_folder() / f"{key}-{name}"
     if checksum is not None and path.is_file():
         return path
-    found, size = _find(url)
+    found, size = _find(url, needs_https=checksum is None)
     if path.is_file() and path.stat().st_size == size:
         return path
-    if checksum is None and not found.startswith("https://"):
-        raise DownloadError(f"{url}: neither checksum nor https", hint="add source.checksum to the description")
     request.log(f"downloading {found} ({size // 1024**2} MiB)")
     part = path.with_name(f"{path.name}.{size}.part")
     fetch_file(found, part, size)
@@ -73,8 +71,14 @@ def _download(url: str, checksum: str | None, request: ImageRequest) -> Path:
     return path
 
 
-def _find(url: str) -> tuple[str, int]:
-    """Return where a URL leads in the end, distributors send to mirrors, and the size of what is there, bytes."""
+def _find(url: str, *, needs_https: bool) -> tuple[str, int]:
+    """Return where a URL leads in the end, and the size of what is there, bytes.
+
+    Distributors send to mirrors on other servers: the checksum says whether that is the right file, or without one,
+    https the whole way.
+    """
+    if urlsplit(url).scheme not in {"http", "https"}:
+        raise DownloadError(f"{url} is neither http nor https", hint="download it and give the file")
     try:
         with requests.Session() as session:
             session.max_redirects = _REDIRECTS
@@ -82,10 +86,18 @@ def _find(url: str) -> tuple[str, int]:
             with session.get(url, headers=headers, timeout=_TIMEOUT_S, stream=True) as answer:  # some know no HEAD
                 answer.raise_for_status()
                 length = answer.headers.get("Content-Length", "")
+    except requests.exceptions.SSLError as error:
+        hint = "if it is your own certificate, REQUESTS_CA_BUNDLE names the file of its authority"
+        raise DownloadError(f"{url}: the server's certificate cannot be trusted", hint=hint) from error
     except requests.RequestException as error:
-        raise DownloadError(
-            f"{url}: {error}", hint="check the address and the network, or give a local file"
-        ) from error
+        words = error if isinstance(error, requests.HTTPError) else "no server answers there"
+        if isinstance(error, requests.TooManyRedirects):
+            words = f"it is redirected more than {_REDIRECTS} times"
+        hint = "check the address and the network, or download it and give the file"
+        raise DownloadError(f"{url}: {words}", hint=hint) from error
+    plain = next((hop.url for hop in (*answer.history, answer) if not hop.url.startswith("https://")), None)
+    if needs_https and plain is not None:
+        raise DownloadError(f"{plain}: neither checksum nor https", hint="add source.checksum to the description")
     if not length.isdecimal() or int(length) == 0:
         raise DownloadError(f"{url}: the server does not say how large it is", hint="download it and give the file")
     return answer.url, int(length)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import pytest
+import requests
 
 from b2ct.apply.image.builder import ImageRequest
 from b2ct.apply.image.from_cloud_image import copy_stock, write_seed
@@ -80,6 +82,49 @@ def test_without_checksum_only_https_is_trusted(web: Web) -> None:
         load_stock(request(f"{web.url}/stock.qcow2", checksum=None))
 
 
+def test_a_mirror_on_another_server_is_followed_when_the_checksum_is_known(web: Web, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with serve(tmp_path / "empty") as distributor:
+        distributor.faults["stock.qcow2"] = Fault(location=f"{web.url}/stock.qcow2")
+        assert load_stock(request(f"{distributor.url}/stock.qcow2")).read_bytes() == DATA
+        distributor.faults["stock.qcow2"] = Fault(location=f"{distributor.url}/stock.qcow2")
+        with pytest.raises(DownloadError, match="redirected more than 5 times"):
+            load_stock(request(f"{distributor.url}/stock.qcow2", f"sha256:{'0' * 64}"))
+
+
+@pytest.mark.parametrize("hops", [["http://a.example/x", "https://b.example/x"], ["https://a.example/x", "http://b/x"]])
+def test_every_hop_has_to_be_https_without_checksum(web: Web, monkeypatch: pytest.MonkeyPatch, hops: list[str]) -> None:
+    def lead(self: requests.Session, url: str, **_: object) -> requests.Response:
+        assert (self, url) != (None, "")
+        answers = []
+        for hop in hops:
+            answers.append(requests.Response())
+            answers[-1].status_code, answers[-1].url = 200, hop
+        answers[-1].history = answers[:-1]
+        answers[-1].headers["Content-Length"] = "7"
+        answers[-1].raw = BytesIO()
+        return answers[-1]
+
+    monkeypatch.setattr(requests.Session, "get", lead)
+    plain = next(hop for hop in hops if hop.startswith("http:"))
+    with pytest.raises(DownloadError, match=f"{plain}: neither checksum nor https"):
+        load_stock(request(hops[0], checksum=None))
+    assert web.asked == []
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/x", "file:///etc/passwd"])
+def test_only_http_is_spoken(url: str) -> None:
+    with pytest.raises(DownloadError, match="neither http nor https"):
+        load_stock(request(url))
+
+
+def test_a_server_that_is_not_there_is_said_in_few_words(web: Web) -> None:
+    url = f"{web.url.rpartition(':')[0]}:1/x"
+    with pytest.raises(DownloadError) as caught:
+        load_stock(request(url))
+    assert caught.value.message == f"{url}: no server answers there"
+
+
 def test_what_is_not_there_is_said(web: Web) -> None:
     with pytest.raises(DownloadError, match="404"):
         load_stock(request(f"{web.url}/other.qcow2"))
@@ -112,6 +157,11 @@ def test_only_whole_disks_are_copied(tmp_path: Path) -> None:
     (tmp_path / "page.qcow2").write_text("<html>")
     with pytest.raises(UsageError, match="its name says qcow2"):
         copy_stock(tmp_path / "page.qcow2", disk, 16 * 1024**2)
+    (tmp_path / "page.img").write_text("<html>" * 1000)
+    with pytest.raises(UsageError, match="no disk image"):
+        copy_stock(tmp_path / "page.img", disk, 16 * 1024**2)
+    (tmp_path / "disk.img").write_bytes(bytes(510) + b"\x55\xaa" + bytes(512))
+    copy_stock(tmp_path / "disk.img", disk, 16 * 1024**2)
 
 
 def test_the_seed_is_found_by_its_label_and_holds_both_files(tmp_path: Path) -> None:
