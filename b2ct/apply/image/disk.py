@@ -92,7 +92,7 @@ def _write_root(root: Path, plan: DiskPlan, out: Path, epoch: int) -> None:
     try:
         run_tool([*argv, "-d", root, out, f"{plan.root.size // 1024}k"], env=env)
     except ToolError as error:
-        if "No space left" in error.stderr or "Could not allocate block" in error.stderr:
+        if "Could not allocate" in error.stderr:  # a block or an inode; "No space left" is the build host's
             raise OutputError("the guest's files do not fit its disk", hint="raise its `size`") from error
         raise
     _set_change_times(f"{out}?offset={plan.root.start}", out.with_name("ctimes"), env)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from b2ct.apply.image.disk import write_disk
+from b2ct.apply.tool import ToolError
 from b2ct.errors import OutputError
 from b2ct.plan.image_disk import SECTOR
 from tests.rigs.process import run_tool
-from tests.rigs.tools import need_tool
+from tests.rigs.tools import need_root, need_tool
 from tests.unit.plan.images import EPOCH, PLAN
 
 if TYPE_CHECKING:
@@ -94,3 +95,18 @@ def test_what_does_not_fit_is_told(disk: Path, tmp_path: Path) -> None:
             file.write(bytes([number + 1]) * 1024**2)
     with pytest.raises(OutputError, match="do not fit its disk"):
         write_disk(root, PLAN, tmp_path / "disk.raw", EPOCH)
+
+
+def test_a_full_build_host_is_not_taken_for_a_full_guest(disk: Path, tmp_path: Path) -> None:
+    need_root()
+    need_tool("mount", "umount")
+    assert disk.exists()  # the tools are there
+    small = tmp_path / "small"
+    small.mkdir()
+    run_tool(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", small])
+    try:
+        with pytest.raises(ToolError) as caught:
+            write_disk(make_root(tmp_path / "root"), PLAN, small / "disk.raw", EPOCH)
+    finally:
+        run_tool(["umount", small])
+    assert caught.value.hint == "the disk is full: make room, or write elsewhere"
