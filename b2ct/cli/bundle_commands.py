@@ -181,7 +181,10 @@ def import_templates(  # noqa: PLR0913 - how images travel differs from site to 
     ] = "/var/tmp",  # noqa: S108 - a folder that every datastore's SAFE_DIRS allow
     bind: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="Address of this machine where the front-end fetches uploaded images."),
+        typer.Option(
+            metavar="ADDRESS[:PORT]",
+            help="Where this machine offers images to upload (default: any port of the address that leads to the front-end).",
+        ),
     ] = None,
     cloud: Annotated[
         bool, typer.Option("--cloud", help="Make clusters, hosts and datastores of the site file as well.")

@@ -28,6 +28,14 @@ IDLE_S = 60
 
 _RANGE = re.compile(r"bytes=(?P<first>\d*)-(?P<last>\d*)")
 
+BIND = re.compile(
+    r"(?P<bare>[0-9A-Fa-f]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)"
+    r"|(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[\w.-]+))(?::(?P<port>\d{1,5}))?"
+)
+"""An IPv6 address as it is, or an address with an optional port (RFC 3986 3.2)."""
+
+LAST_PORT = 65535
+
 PLAIN_NAME = re.compile(r"[^A-Za-z0-9_.-]")
 
 
@@ -67,17 +75,22 @@ class _File:
 class FileServer:
     """An HTTP server for single files at addresses that nobody can guess; a context manager.
 
-    It listens on ``bind`` alone, on a port that is free. All else than the files on offer is answered with 404.
+    It listens on ``bind`` alone, ``ADDRESS`` or ``ADDRESS:PORT`` (``[ADDRESS]:PORT`` for IPv6); without port, on one
+    that is free. All else than the files on offer is answered with 404.
+
+    Raises:
+        UsageError: ``bind`` is neither of both.
     """
 
     def __init__(self, bind: str) -> None:
         self.bind = bind
+        self._address, self._port = _split_address(bind)
         self._files: dict[str, _File] = {}
         self._http: _Listener | None = None
 
     def __enter__(self) -> Self:
         try:
-            self._http = _Listener(self.bind, self._files)
+            self._http = _Listener((self._address, self._port), self._files)
         except OSError as error:
             hint = "give an address of this machine that the front-end reaches"
             raise UploadError(f"cannot listen on {self.bind}: {error.strerror}", hint=hint) from error
@@ -108,7 +121,7 @@ class FileServer:
             raise UploadError(f"{path}: {error.strerror}", hint="the image's file has to be readable here") from error
         place = f"/{secrets.token_urlsafe(32)}/{quote(PLAIN_NAME.sub('_', path.name))}"
         self._files[place] = _File(path, size, served)
-        host = f"[{self.bind}]" if ":" in self.bind else self.bind
+        host = f"[{self._address}]" if ":" in self._address else self._address
         return Offer(f"http://{host}:{self._http.server_address[1]}{place}", md5)
 
 
@@ -130,14 +143,23 @@ def address_towards(endpoint: str) -> str:
         ) from error
 
 
+def _split_address(bind: str) -> tuple[str, int]:
+    """Return the address and the port of ``bind``; port 0 when it names none."""
+    found = BIND.fullmatch(bind)
+    port = int(found["port"] or 0) if found else 0
+    if not found or port > LAST_PORT:
+        raise UsageError(f"{bind} is no address to listen on", hint="ADDRESS or ADDRESS:PORT, such as 10.10.0.5:8080")
+    return found["bare"] or found["six"] or found["name"], port
+
+
 class _Listener(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, bind: str, files: dict[str, _File]) -> None:
+    def __init__(self, address: tuple[str, int], files: dict[str, _File]) -> None:
         self.files = files
-        self.address_family = socket.AF_INET6 if ":" in bind else socket.AF_INET
-        super().__init__((bind, 0), _Handler)
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing: the front-end reads the beginning of an image first, and breaks off."""

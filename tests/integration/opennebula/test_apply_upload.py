@@ -92,6 +92,28 @@ def test_a_refused_address_and_a_missing_file_are_said(bench: Bench, tmp_path: P
     assert bench.one.image_id(wanted.name) is None
 
 
+@pytest.mark.parametrize(
+    ("bind", "host"),
+    [("127.0.0.1:{}", "127.0.0.1"), ("[::1]:{}", "[::1]"), ("::1", "[::1]"), ("localhost", "localhost")],
+)
+def test_it_listens_at_the_port_that_is_named(file: Path, tmp_path: Path, bind: str, host: str) -> None:
+    need_tool("curl")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = str(taken.getsockname()[1])
+    with FileServer(bind.format(port)) as server:
+        url = server.offer(file, ignore).url
+        run_tool(["curl", "--fail", "-sS", "--noproxy", "*", "-g", "-o", tmp_path / "whole", url])
+    assert url.startswith(f"http://{host}:{port if '{}' in bind else ''}")
+    assert (tmp_path / "whole").read_bytes() == file.read_bytes()
+
+
+@pytest.mark.parametrize("bind", ["", ":8080", "10.0.0.1:x", "10.0.0.1:65536", "http://10.0.0.1", "[::1", "a b"])
+def test_what_is_no_address_to_listen_on_is_refused(bind: str) -> None:
+    with pytest.raises(UsageError, match="is no address to listen on"):
+        FileServer(bind)
+
+
 def test_curl_reads_the_whole_the_head_and_a_part(file: Path, tmp_path: Path) -> None:
     need_tool("curl")
     curl = ["curl", "--fail", "-sS", "-k", "-L", "--retry", "3", "--noproxy", "*"]
