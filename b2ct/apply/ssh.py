@@ -140,13 +140,13 @@ def make_error(target: SshTarget, said: str) -> SshError:
         return SshError(
             SshFailure.HOST_KEY_UNKNOWN,
             f"{host}: its host key is not known",
-            hint="name the file that holds it, or accept the key of a host that was never seen",
+            hint="--known-hosts names the file that holds it; --accept-new takes the key of a host that was never seen",
         )
     if "Permission denied" in said or "Too many authentication failures" in said:
         return SshError(
             SshFailure.REFUSED,
             f"{host}: it does not let {target.user} in with the keys at hand",
-            hint="name the private key whose public half is in the image, and the user that it is for",
+            hint="--identity names the private key whose public half is in the image, --user the user that it is for",
         )
     lines = said.strip().splitlines()
     return SshError(SshFailure.UNREACHABLE, f"{host}: {lines[-1] if lines else 'ssh ended without a word'}")

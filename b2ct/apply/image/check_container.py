@@ -135,8 +135,10 @@ def check_format(container: Container) -> Verdict:
 def check_standalone(container: Container) -> Verdict:
     """A golden image is one file that anybody can open."""
     header = container.header
+    if container.format is not DiskFormat.QCOW2:
+        return NOTHING
     if header is None:
-        return NOTHING if container.format is DiskFormat.RAW else Verdict(ok=False, detail="its header cannot be read")
+        return Verdict(ok=False, detail="its header cannot be read")
     problems = []
     if header.backing_file:
         problems.append(f"it is a difference to another file, {header.backing_file}: qemu-img convert makes it whole")
@@ -151,7 +153,7 @@ def check_standalone(container: Container) -> Verdict:
 
 def check_consistency(container: Container) -> Consistency:
     """Let qemu-img count the references of a qcow2 file."""
-    if container.format is DiskFormat.RAW:
+    if container.format is not DiskFormat.QCOW2:
         return Consistency(NOTHING)
     if not container.stands_alone:
         return Consistency(Verdict(ok=False, detail="not looked at, since the file does not stand alone"))

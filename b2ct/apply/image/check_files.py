@@ -49,7 +49,7 @@ class GuestFiles:
         Raises:
             ToolError: grub-fstest took too long: the file system is damaged so that it goes in circles.
         """
-        text = self._run_or_nothing("ls", "--", "-l", f"({device}){folder}/")
+        text = self._run_or_nothing("ls", "--", "-l", "-a", f"({device}){folder}/")
         found = {}
         for line in text.split("\n"):
             if match := _LINE.fullmatch(line):

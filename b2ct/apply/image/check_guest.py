@@ -21,19 +21,24 @@ _TITLE_LIMIT = 80
 
 _LEFTOVERS = (
     "/var/lib/systemd/random-seed",
-    "/root/.ssh/authorized_keys",
-    "/root/.bash_history",
+    "/etc/apt/auth.conf",
+    "/etc/grid-security/hostkey.pem",
+    "/etc/krb5.keytab",
     "/root/anaconda-ks.cfg",
     "/root/original-ks.cfg",
     "/etc/udev/rules.d/70-persistent-net.rules",
 )
 """Files that machines of one image must not share, or that tell how it was made."""
 
+_PRIVATE = (".aws", ".docker", ".git-credentials", ".globus", ".gnupg", ".kube", ".netrc")
+"""What keeps keys and passwords in a home folder, beside ``.ssh``."""
+
 _STATE_FOLDERS = ("/var/lib/cloud/instances", "/var/lib/cloud/seed", "/tmp", "/var/tmp")  # noqa: S108 (the guest's)
 _CACHES = ("/var/lib/apt/lists", "/var/cache/apt", "/var/cache/dnf", "/var/cache/yum", "/var/cache/PackageKit")
 _CACHE_BYTES = 1024**2
 """What caches may hold: lock files and a few indexes."""
 
+_DOTS = frozenset({".", ".."})
 _LOCKED = re.compile(r"[!*]")
 
 
@@ -175,8 +180,20 @@ def _check_accounts(guest: Guest) -> Verdict:
 
 def _check_leftovers(guest: Guest) -> Verdict:
     problems = [path for path in _LEFTOVERS if guest.has(path)]
-    problems += [f"files in {folder}" for folder in _STATE_FOLDERS if guest.list_folder(folder).keys() - {".", ".."}]
+    problems += [f"files in {folder}" for folder in _STATE_FOLDERS if guest.list_folder(folder).keys() - _DOTS]
+    people = guest.list_folder("/home").keys() - _DOTS
+    for home in ("/root", *(f"/home/{name}" for name in sorted(people))):
+        problems += _find_private(guest, home)
     return judge(problems, "none")
+
+
+def _find_private(guest: Guest, home: str) -> list[str]:
+    """Return the paths in a home folder that hold keys, passwords or what somebody typed."""
+    names = guest.list_folder(home).keys()
+    found = [name for name in names if name in _PRIVATE or name.endswith("_history")]
+    if ".ssh" in names:
+        found += [f".ssh/{name}" for name in guest.list_folder(f"{home}/.ssh").keys() - _DOTS]
+    return [_shown(f"{home}/{name}") for name in sorted(found)]
 
 
 def _check_logs(guest: Guest) -> Verdict:

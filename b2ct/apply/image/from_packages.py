@@ -135,12 +135,15 @@ def load_key(repository: Repository, workspace: Path) -> Artifact:
     """Return a repository's signing key as the file that apt reads: binary, whatever its server sends.
 
     Raises:
-        RemoteError: it cannot be had, or is far too large for a key.
+        RemoteError: it cannot be had, is far too large for a key, or https leads to http.
         ToolError: it is no key.
     """
     try:
         with requests.get(repository.key, timeout=_KEY_TIMEOUT_S, stream=True) as answer:
             answer.raise_for_status()
+            hops = (*answer.history, answer)
+            if hops[0].url.startswith("https:") and not all(hop.url.startswith("https:") for hop in hops):
+                raise RemoteError(f"{repository.key} leads to http, where anybody can replace the key")
             data = b""
             for block in answer.iter_content(_KEY_BLOCK):
                 data += block

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import pytest
+import requests
 
 from b2ct.apply.image.from_packages import load_key
 from b2ct.apply.tool import ToolError
@@ -68,3 +70,13 @@ def test_a_key_that_is_not_there_is_told_with_what_to_do(served: tuple[str, Path
     with pytest.raises(RemoteError, match="repository cernvm: its key cannot be had: 404") as caught:
         load_key(repository(f"{served[0]}/none.gpg"), tmp_path)
     assert caught.value.hint == "--without-repositories leaves it out"
+
+
+def test_https_that_leads_to_http_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, last = requests.Response(), requests.Response()
+    first.status_code, first.url = 302, "https://keys.example/x"
+    last.status_code, last.url, last.history = 200, "http://keys.example/x", [first]
+    last.raw = BytesIO(b"key")
+    monkeypatch.setattr(requests, "get", lambda *_, **__: last)
+    with pytest.raises(RemoteError, match="leads to http"):
+        load_key(repository(first.url), tmp_path)

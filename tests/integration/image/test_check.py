@@ -103,6 +103,10 @@ DIRT: dict[str, tuple[DiskSpec, str, str]] = {
     "no shadow": (DiskSpec(files={"etc/shadow": None}), "accounts", "cannot be read"),
     "seed": (DiskSpec(files={"var/lib/systemd/random-seed": "x" * 512}), "leftovers", "random-seed"),
     "root's key": (DiskSpec(files={"root/.ssh/authorized_keys": "ssh-ed25519 A"}), "leftovers", "authorized_keys"),
+    "somebody's key": (DiskSpec(files={"home/anna/.ssh/id_ed25519": "x"}), "leftovers", "/home/anna/.ssh/id_ed25519"),
+    "somebody's words": (DiskSpec(files={"root/.bash_history": "x"}), "leftovers", "/root/.bash_history"),
+    "a password": (DiskSpec(files={"home/anna/.netrc": "x"}), "leftovers", "/home/anna/.netrc"),
+    "a host's certificate": (DiskSpec(files={"etc/grid-security/hostkey.pem": "x"}), "leftovers", "hostkey.pem"),
     "cloud-init's state": (
         DiskSpec(files={"var/lib/cloud/instances/i/x": "x"}),
         "leftovers",
