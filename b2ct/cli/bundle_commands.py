@@ -183,7 +183,7 @@ def import_templates(  # noqa: PLR0913 - how images travel differs from site to 
         str | None,
         typer.Option(
             metavar="ADDRESS[:PORT]",
-            help="Where this machine offers images to upload (default: any port of the address that leads to the front-end).",
+            help="Where this machine offers images (default: any port of the address that leads to the front-end).",
         ),
     ] = None,
     cloud: Annotated[
