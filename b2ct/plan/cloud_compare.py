@@ -47,11 +47,12 @@ UNCHANGEABLE: dict[Kind, frozenset[str]] = {
 RANGE = "AR"
 """An address range of a network: found again by its first address, not by its place."""
 
-CLUSTER_DIFFERENCE, GROUP_DIFFERENCE, PERMISSIONS_DIFFERENCE, QUOTA_DIFFERENCE = (
+CLUSTER_DIFFERENCE, GROUP_DIFFERENCE, PERMISSIONS_DIFFERENCE, QUOTA_DIFFERENCE, RIGHTS_DIFFERENCE = (
     "cluster",
     "group",
     "permissions",
     "quota",
+    "rights",
 )
 """How differences outside of the template are called."""
 
@@ -77,7 +78,7 @@ def mark_attributes(mark: Mark) -> Template:
 def wanted_checksum(wanted: Wanted) -> str:
     """Return ``sha256:HEX`` over all that is wanted of an object, in a form in which the order of keys is no change.
 
-    The mark is not part of it, nor is what the object needs beside itself.
+    The mark is not part of it, nor is what the object needs beside itself, nor the right that every group gets.
     """
     content = {
         "kind": wanted.kind.value,
@@ -172,6 +173,8 @@ def _compare_rest(wanted: Wanted, existing: Existing) -> Iterator[Difference]:
         yield Difference(CLUSTER_DIFFERENCE, existing.cluster, wanted.cluster)
     if wanted.quota is not None and wanted.quota != (existing.quota or Quota()):
         yield Difference(QUOTA_DIFFERENCE, _quota_text(existing.quota or Quota()), _quota_text(wanted.quota))
+    if wanted.may_start and not existing.may_start:
+        yield Difference(RIGHTS_DIFFERENCE, "", "its users may start virtual machines")
 
 
 def _by_name(template: Template) -> dict[str, list[str | Vector]]:

@@ -88,6 +88,8 @@ class Wanted:
     """Datastore of an image."""
     quota: Quota | None = None
     """Quota of a group."""
+    may_start: bool = False
+    """Group: its users have to have the right to start virtual machines; False leaves that as it is."""
     needs: tuple[Reference, ...] = ()
     """What has to be there before it."""
 
@@ -122,6 +124,8 @@ class Existing:
     """Host: memory that virtual machines can have; 0 before it was monitored."""
     quota: Quota | None = None
     """Group: its quota."""
+    may_start: bool = False
+    """Group: whether its users have the right to start virtual machines; known to administrators."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ def wanted_site_objects(site: Site, facts: CloudFacts | None = None) -> tuple[Wa
 def _group(community: Community, mark: Mark) -> Wanted:
     limits = community.limits
     memory = None if limits.memory is None else limits.memory // MIB
-    return Wanted(Kind.GROUP, community.name, mark=mark, quota=Quota(limits.vms, limits.cores, memory))
+    return Wanted(Kind.GROUP, community.name, mark=mark, quota=Quota(limits.vms, limits.cores, memory), may_start=True)
 
 
 def _hosts(site: Site, mark: Mark, cluster: str | None) -> tuple[Wanted, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from b2ct.apply.opennebula.errors import OneError, OneLostError
 from b2ct.apply.opennebula.found import read_object
 from b2ct.apply.opennebula.probe import read_members, read_pool, who_asks
+from b2ct.apply.opennebula.rules import may_start, start_rule
 from b2ct.errors import B2ctError, UsageError
 from b2ct.plan.attributes import Attribute, first_text
 from b2ct.plan.cloud import REPLACED
@@ -20,6 +21,7 @@ from b2ct.plan.cloud_compare import (
     PERMISSIONS_DIFFERENCE,
     QUOTA_DIFFERENCE,
     RANGE,
+    RIGHTS_DIFFERENCE,
     UNCHANGEABLE,
     mark_attributes,
 )
@@ -39,6 +41,9 @@ NO_LIMIT = -2
 
 AUTH_DRIVER = "core"
 """Users whose password OpenNebula itself checks."""
+
+OUTSIDE = frozenset({CLUSTER_DIFFERENCE, GROUP_DIFFERENCE, PERMISSIONS_DIFFERENCE, QUOTA_DIFFERENCE, RIGHTS_DIFFERENCE})
+"""Differences that are none of an attribute."""
 
 MARKED_LATER = frozenset({Kind.CLUSTER, Kind.GROUP, Kind.USER, Kind.HOST})
 """Kinds whose making call takes no attributes, so that the mark needs a second one."""
@@ -105,7 +110,7 @@ class Objects:
         return number
 
     def settle(self, wanted: Wanted, number: int) -> None:
-        """Give a new object its group, permissions and quota."""
+        """Give a new object its group, permissions, quota and rights."""
         changes = set()
         if wanted.group is not None and wanted.kind is not Kind.USER and wanted.group != self.numbers.own_group():
             changes.add(GROUP_DIFFERENCE)
@@ -113,6 +118,8 @@ class Objects:
             changes.add(PERMISSIONS_DIFFERENCE)
         if wanted.quota is not None:
             changes.add(QUOTA_DIFFERENCE)
+        if wanted.may_start:
+            changes.add(RIGHTS_DIFFERENCE)
         self._change_rest(wanted, number, changes)
 
     def update(self, step: Step) -> None:
@@ -121,7 +128,7 @@ class Objects:
         if wanted is None or existing is None:
             raise ValueError(step)
         changes = {difference.attribute for difference in step.differences}
-        rest = changes & {CLUSTER_DIFFERENCE, GROUP_DIFFERENCE, PERMISSIONS_DIFFERENCE, QUOTA_DIFFERENCE}
+        rest = changes & OUTSIDE
         if RANGE in changes:
             self._change_ranges(wanted, existing)
         self._change_rest(wanted, existing.id, rest)
@@ -195,7 +202,7 @@ class Objects:
         self.line.read(f"{wanted.kind}.update", number, text, how)
 
     def _change_rest(self, wanted: Wanted, number: int, changes: set[str]) -> None:
-        """Set what is no attribute; each of these calls can be made twice."""
+        """Set what is no attribute; each of these can be done twice."""
         kind = wanted.kind
         if CLUSTER_DIFFERENCE in changes and wanted.cluster is not None:
             self.line.read(ADD_TO_CLUSTER[kind], self.numbers.find(Kind.CLUSTER, wanted.cluster), number)
@@ -210,6 +217,17 @@ class Objects:
             self.line.read(f"{kind}.chmod", number, *bits)
         if QUOTA_DIFFERENCE in changes and wanted.quota is not None:
             self.line.read("group.quota", number, render_template(_quota(wanted.quota)))
+        if RIGHTS_DIFFERENCE in changes:
+            self._let_start(number)
+
+    def _let_start(self, group_id: int) -> None:
+        """Add the rule by which a group's users may start virtual machines, unless there is one."""
+
+        def look() -> int | None:
+            return group_id if may_start(self.line.read("acl.info").ACL, group_id) else None
+
+        if look() is None:
+            self.line.make(lambda: int(self.line.client.call("acl.addrule", *start_rule(group_id))), look)
 
     def _change_ranges(self, wanted: Wanted, existing: Existing) -> None:
         """Make a network's address ranges as wanted; one that has leases is refused by the front-end."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from b2ct.apply.opennebula.found import POOL_MEMBERS, read_object
 from b2ct.apply.opennebula.patience import Line, Patience
+from b2ct.apply.opennebula.rules import may_start
 from b2ct.plan.cloud_model import CloudFacts, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from b2ct.apply.opennebula.client import OneClient
     from b2ct.plan.cloud_model import Existing
@@ -47,15 +49,24 @@ def probe_cloud(client: OneClient, kinds: Collection[Kind], patience: Patience |
         user = threads.submit(who_asks, line)
         pools = {kind: threads.submit(read_pool, line, kind) for kind in Kind if kind in asked}
     me = user.result()
+    admin = me.ID == 0 or ADMINS_GROUP in {me.GID, *me.GROUPS.ID}
     found = {kind: answer.result() for kind, answer in pools.items()}
     clusters = {one.ID: one.NAME for one in found[Kind.CLUSTER].CLUSTER} if Kind.CLUSTER in found else {}
+    objects = [item for kind, bound in found.items() for item in read_members(kind, bound, clusters)]
+    rules = line.read("acl.info").ACL if admin and Kind.GROUP in asked else ()
     return CloudFacts(
         version=version,
         user=me.NAME,
         group=me.GNAME,
-        admin=me.ID == 0 or ADMINS_GROUP in {me.GID, *me.GROUPS.ID},
-        objects=tuple(item for kind, bound in found.items() for item in read_members(kind, bound, clusters)),
+        admin=admin,
+        objects=tuple(_with_rights(objects, rules)),
     )
+
+
+def _with_rights(objects: Iterable[Existing], rules: Collection[Any]) -> Iterator[Existing]:
+    """Give the objects; groups with what access rules let their users do."""
+    for item in objects:
+        yield replace(item, may_start=may_start(rules, item.id)) if item.kind is Kind.GROUP else item
 
 
 def who_asks(line: Line) -> Any:  # noqa: ANN401 - pyone's classes have no types

@@ -8,10 +8,12 @@ import shutil
 import pytest
 
 from b2ct.apply.opennebula.client import OneClient
+from b2ct.apply.opennebula.errors import OneError
 from b2ct.cli import main as cli
 from b2ct.errors import ExitCode
 from tests.integration.opennebula.conftest import VM, Case
 from tests.rigs.opennebula import more_objects  # noqa: F401 - it registers its calls
+from tests.rigs.opennebula.server import Fault
 from tests.unit.site.sites import SITE
 
 
@@ -203,8 +205,42 @@ def test_a_communitys_user_is_made_with_its_password(case: Case) -> None:
     assert "swordfish" not in out + err
     templates = OneClient(case.one.endpoint, "dirac:swordfish").call("templatepool.info", -2, -1, -1).VMTEMPLATE
     assert {item.NAME for item in templates} == {"worker", "worker-v1-0-0"}
+    client = OneClient(case.one.endpoint, "dirac:swordfish")
+    more = 'CONTEXT=[NETWORK="YES",B2CT_JOB="7"]'
+    client.call("template.instantiate", int(case.templates()["worker"].ID), "job", False, more, False)  # noqa: FBT003 - as the call has it
+    with pytest.raises(OneError, match="CREATE IMAGE"):
+        client.call("image.allocate", 'NAME="mine"\nSIZE="1"\nTYPE="DATABLOCK"', 1)
     stranger = case.one.add_user("t2k")
     assert OneClient(case.one.endpoint, stranger).call("templatepool.info", -2, -1, -1).VMTEMPLATE == []
+
+
+def test_a_group_that_lost_its_right_or_never_got_it_is_given_it_again(case: Case) -> None:
+    case.steps()
+    before = len(case.one.cloud.rules)
+    case.one.cloud.rules.popitem()
+    code, out, _ = case.run()
+    assert code == 0
+    assert "rights: (none) -> its users may start virtual machines" in out
+    assert len(case.one.cloud.rules) == before
+    assert set(case.steps().values()) == {"keep"}
+
+
+def test_a_group_that_onegroup_made_has_its_rule_already(case: Case) -> None:
+    number = case.one.add_group("belle")
+    rule = (f"{0x200000000 | number:x}", "121429400000000", "8", "400000000")  # as `onegroup create` adds it
+    OneClient(case.one.endpoint, case.one.session).call("acl.addrule", *rule)
+    rules = len(case.one.cloud.rules)
+    OneClient(case.one.endpoint, case.one.session).call("group.update", number, 'OWNER="somebody"', 1)
+    out = case.run()[1]
+    assert "use     group     belle" in out
+    assert "rights" not in out
+    assert len(case.one.cloud.rules) == rules
+
+
+def test_a_rule_whose_answer_was_lost_is_added_once(case: Case) -> None:
+    case.one.fail_next("acl.addrule", Fault.DROP_AFTER)
+    case.steps()
+    assert case.one.methods().count("acl.addrule") == 1
 
 
 def test_bundle_remove_takes_away_what_the_import_brought_and_nothing_else(case: Case) -> None:

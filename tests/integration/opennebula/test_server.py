@@ -130,7 +130,7 @@ SCENARIO: tuple[Any, ...] = (
     *("user.allocate", "user.allocate__error-duplicate-name", "user.allocate__error-empty-name"),
     *("user.allocate__public-driver", "user.info__error-no-such-user", "user.quota__set-vm-quota"),
     *("user.info__alice-with-quota", "user.chown-style__error-not-authorized"),
-    *("group.allocate", "group.allocate__error-duplicate-name", "user.addgroup"),
+    *("group.allocate", "group.allocate__error-duplicate-name", "user.addgroup", "acl.info"),
     *("clusterpool.info", "cluster.info", "cluster.allocate", "cluster.allocate__error-duplicate-name"),
     *(
         "hostpool.info",

@@ -66,6 +66,23 @@ KINDS = {
         Kind("host", "HOST", "host", "HOST", owned=False, allocate_code=(INTERNAL, ALLOCATE)),
     )
 }
+RESOURCES = {
+    0x1000000000: "VM",
+    0x2000000000: "HOST",
+    0x4000000000: "NET",
+    0x8000000000: "IMAGE",
+    0x20000000000: "TEMPLATE",
+    0x100000000000: "DATASTORE",
+    0x400000000000: "DOCUMENT",
+    0x800000000000: "ZONE",
+    0x1000000000000: "SECGROUP",
+    0x8000000000000: "MARKETPLACE",
+    0x10000000000000: "MARKETPLACEAPP",
+    0x20000000000000: "VMGROUP",
+    0x100000000000000: "BACKUPJOB",
+}
+"""What rules are about (RESOURCES in src/oca/ruby/opennebula/acl.rb)."""
+
 FIRST_IDS = {"cluster": 100, "group": 100, "datastore": 100}
 """oned keeps the numbers below for what it makes itself."""
 
@@ -115,6 +132,16 @@ def sort_attributes(template: ET.Element) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """Who may do what with which objects, as one number each."""
+
+    user: int
+    resource: int
+    rights: int
+    zone: int
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Who calls."""
 
@@ -135,6 +162,8 @@ class Cloud:
         self.lock = threading.RLock()
         self.objects: dict[str, dict[int, ET.Element]] = {name: {} for name in KINDS}
         self.next_ids = dict.fromkeys(KINDS, 0) | FIRST_IDS
+        self.rules: dict[int, Rule] = {}
+        """Access rules by number."""
         self.locks: set[tuple[str, int]] = set()
         """(kind, id) of locked objects."""
         self.files: dict[str, bytes] = {}
@@ -271,10 +300,18 @@ class Cloud:
         if right != "USE" and (kind, object_id) in self.locks:
             raise RefusedError(AUTHORIZATION, f"User [{caller.uid}] : {auth} is locked. [{object_id}].")
 
+    def add_rule(self, rule: Rule) -> int:
+        """Keep an access rule, and return its number."""
+        number_ = max(self.rules, default=-1) + 1
+        self.rules[number_] = rule
+        return number_
+
     def authorize_create(self, caller: Caller, kind: str) -> None:
-        """Refuse to make objects: members of the group users may make some (acl.info), oneadmin's all."""
-        free = {"image", "template", "vm", "secgroup"}
-        if not caller.is_admin and not (kind in free and 1 in caller.gids):
+        """Refuse to make objects without a rule: in the beginning the group users has one for some kinds."""
+        bit = next((bit for bit, name in RESOURCES.items() if name == KINDS[kind].auth), 0)
+        groups = {0x200000000 | gid for gid in caller.gids}
+        free = any(rule.user in groups and rule.resource & bit and rule.rights & 0x8 for rule in self.rules.values())
+        if not caller.is_admin and not free:
             message = f"User [{caller.uid}] : Not authorized to perform CREATE {KINDS[kind].auth}."
             raise RefusedError(AUTHORIZATION, message)
 
@@ -293,6 +330,10 @@ class Cloud:
                 assert all(tree.find(quota) is not None for quota in quotas)
                 self._keep(kind, tree)
         put(self.find("user", 0), "PASSWORD", hashed("opennebula"))
+        for tree in load_recording(self.version, "acl.info").tree:
+            rule = Rule(*(int(tree.findtext(name) or "", 16) for name in ("USER", "RESOURCE", "RIGHTS", "ZONE")))
+            if rule.user != 0x200000000 | FIRST_IDS["group"]:
+                self.rules[number(tree)] = rule
         for kind in ("cluster", "host", "datastore", "secgroup"):
             for tree in load_recording(self.version, f"{kind}pool.info").tree:
                 self._keep(kind, copy.deepcopy(tree))

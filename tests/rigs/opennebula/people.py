@@ -12,6 +12,7 @@ from tests.rigs.opennebula.cloud import (
     Caller,
     Cloud,
     RefusedError,
+    Rule,
     child,
     hashed,
     ids,
@@ -120,6 +121,8 @@ def _allocate_group(cloud: Cloud, caller: Caller, name: str) -> int:
     group_id = cloud.add("group", tree)
     if tree.find("VLAN_RULES/ID") is not None:
         put(tree, "VLAN_RULES/ID", group_id)
+    for resource, right in ((0x2400000000, 0x2), (0x4400000000, 0x1), (0x100400000000, 0x1)):  # the VDC "default"
+        cloud.add_rule(Rule(0x200000000 | group_id, resource, right, 0x100000000))
     return group_id
 
 

@@ -20,6 +20,7 @@ from tests.rigs.opennebula import (  # noqa: F401 - they register their calls
     more_objects,
     networks,
     people,
+    rules,
     templates,
 )
 from tests.rigs.opennebula.calls import CALLS, FaultError

@@ -54,6 +54,7 @@ def made(wanted: Wanted, number: int = 7, *, owner: str = "oneadmin", state: str
         state=state or {Kind.IMAGE: "READY", Kind.NETWORK: "READY"}.get(wanted.kind, ""),
         cluster=wanted.cluster or "default",
         quota=wanted.quota,
+        may_start=wanted.may_start,
     )
 
 
