@@ -98,9 +98,10 @@ def check(
 
 def _print_image(found: ImageCheck) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    virtual = "unknown" if found.virtual_bytes is None else f"{found.virtual_bytes / MIB / 1024:.1f} GiB"
+    virtual = "unknown" if found.virtual_bytes is None else _size(found.virtual_bytes)
+    size = f"{_size(found.bytes)}, takes {_size(found.disk_bytes)}"
     facts = {
-        "file": f"{found.path} ({found.bytes / MIB:.0f} MiB{', compressed' if found.compressed else ''})",
+        "file": f"{found.path} ({size}{', compressed' if found.compressed else ''})",
         "format": found.format.value,
         "disk": f"{virtual}, {found.table or 'not looked into'}",
         "boots by": ", ".join(mode.value for mode in found.boot) or "nothing",
@@ -113,5 +114,11 @@ def _print_image(found: ImageCheck) -> None:
     for name, value in facts.items():
         console.print(Text(f"{name + ':':14}{value}"))
     for partition in found.partitions:
-        console.print(Text(f"  {partition}"))
+        what = f"{partition.kind}{f', {partition.file_system}' if partition.file_system else ''}"
+        console.print(Text(f"  {partition.number}: {_size(partition.bytes)} at {_size(partition.start)}, {what}"))
     print_checks(console, found.checks)
+
+
+def _size(count: int) -> str:
+    """Return a number of bytes for people."""
+    return f"{count / MIB:.0f} MiB" if count < 1024 * MIB else f"{count / MIB / 1024:.1f} GiB"

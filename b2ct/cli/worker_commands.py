@@ -25,7 +25,9 @@ def contextualize(  # noqa: PLR0913 - what ssh has to know, and what the worker 
     vo: Annotated[str | None, typer.Option(help="Community to work for (default: the site's only one).")] = None,
     user: Annotated[str, typer.Option(help="Login: root, or a user with sudo without password.")] = "root",
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of SSH.")] = None,
-    identity: Annotated[Path | None, typer.Option("--identity", "-i", metavar="FILE", help="Private key.")] = None,
+    identity: Annotated[
+        Path | None, typer.Option("--identity", "-i", metavar="FILE", exists=True, dir_okay=False, help="Private key.")
+    ] = None,
     known_hosts: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Host keys to trust (default: ~/.ssh/known_hosts).")
     ] = None,
