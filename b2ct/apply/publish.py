@@ -180,7 +180,8 @@ def plan_removal(site: Site, folder: Path, bundle: str, version: str | None) -> 
     if not named:
         known = sorted({f"{item.mark.source} {item.mark.version}" for item in ours if item.mark})
         what = f"{bundle} {version}" if version else bundle
-        raise UsageError(f"OpenNebula has no objects of {what} that B2CT made", hint=f"it has: {', '.join(known)}")
+        hint = f"it has: {', '.join(known) or 'none of this site'}"
+        raise UsageError(f"OpenNebula has no objects of {what} that B2CT made", hint=hint)
     return Planned(client, _spare_what_is_used(make_cloud_plan((), facts, remove=named, site=site.site)))
 
 
@@ -198,10 +199,10 @@ def apply_planned(planned: Planned, progress: Progress) -> None:
     sources = {**planned.sources, **_download_images(planned, request, progress)}
     means = Means(sources=sources, bind=request.bind, passwords=_passwords(request), progress=progress)
     own = CloudPlan(tuple(step for step in planned.plan.steps if step.kind not in PUBLISHED and step.wanted))
-    apply_plan(planned.client, own, means)
+    report = apply_plan(planned.client, own, means)
     again = plan_import(request, planned.client) if own.changes else planned
     rest = CloudPlan(tuple(step for step in again.plan.steps if step not in own.steps))
-    apply_plan(planned.client, rest, means)
+    apply_plan(planned.client, rest, replace(means, before=report.done))
 
 
 def _check_vms(site: Site, path: Path) -> None:

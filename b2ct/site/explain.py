@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from b2ct.site.yaml import Document, Loc
 
 
+SMALLEST_SIZE_BYTES = 1024**2
+"""What has to be larger is a size; smaller numbers may lack their unit."""
+
+
 def dotted(loc: Loc) -> str:
     """Return a location as people write it, ``hosts.1.disks.0``."""
     return ".".join(map(str, loc))
@@ -80,7 +84,8 @@ def explain_error(file: str, document: Document, data: Any, details: ErrorDetail
             message = str(context["error"])
         case _:
             message = message[0].lower() + message[1:]
-    if details["type"] == "greater_than_equal" and isinstance(value, str) and value.isdigit() and len(value) < 6:
+    too_small = details["type"] == "greater_than_equal" and context["ge"] >= SMALLEST_SIZE_BYTES
+    if too_small and isinstance(value, str) and value.isdigit() and len(value) < 6:
         hint = "is the unit missing? such as 480GB"
     if shown and details["type"] not in {"extra_forbidden", "value_error"}:
         first, _, rest = message.partition(" ")

@@ -63,6 +63,8 @@ class Means:
     passwords: Passwords = no_password
     progress: Progress = no_progress
     patience: Patience = field(default_factory=Patience)
+    before: tuple[Applied, ...] = ()
+    """What the same command did before this plan: reports count it in."""
 
 
 def apply_plan(client: OneClient, plan: CloudPlan, means: Means | None = None) -> AppliedReport:
@@ -119,7 +121,7 @@ class _Run:
         self.progress = means.progress
         self.sources = Sources(client.endpoint, means.sources, means.bind, stack, self.say)
         self.objects = Objects(self.line, Numbers(self.line), means.passwords)
-        self.done: list[Applied] = []
+        self.done = list(means.before)
         self.failed: list[Failure] = []
         self.begun: dict[tuple[Kind, int], Step] = {}
         """What this run allocated and is not ready."""

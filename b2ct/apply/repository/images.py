@@ -111,20 +111,6 @@ def fetch_image(
     return ImageFile(path, found.size, found.virtual_size, found.sha256, found.md5)
 
 
-def get_image(  # noqa: PLR0913 - find_image and fetch_image in one
-    image: BundleImage,
-    images_folder: Path,
-    public_key: minisign.PublicKey | None,
-    *,
-    beside: Path | None = None,
-    progress: Progress | None = None,
-    patience: Patience = PATIENCE,
-) -> ImageFile:
-    """Return the image's file, downloaded if it is not at hand; raises what find_image and fetch_image raise."""
-    found = find_image(image, images_folder, beside)
-    return found or fetch_image(image, images_folder, public_key, progress=progress, patience=patience)
-
-
 def _fetch_signature(image: BundleImage, public_key: minisign.PublicKey | None, patience: Patience) -> bytes:
     if public_key is None:
         return b""

@@ -12,7 +12,7 @@ import pytest
 
 from b2ct.apply.repository.client import OldIndexError, open_repository
 from b2ct.apply.repository.download import DownloadError
-from b2ct.apply.repository.images import ImageFileError, fetch_image, find_image, get_image
+from b2ct.apply.repository.images import ImageFileError, fetch_image, find_image
 from b2ct.apply.repository.source import Trust, load_bundles
 from b2ct.apply.signature import SignatureError, sign_bytes
 from b2ct.assets import Assets
@@ -55,15 +55,13 @@ def test_a_bundle_and_its_image_come_home(client: Client, workshop: Workshop) ->
     image = bundle.manifest.images[0]
     seen: list[tuple[int, int]] = []
     folder = client.home / "images"
-    found = get_image(image, folder, client.key.public_key, progress=lambda *step: seen.append(step), patience=PATIENCE)
+    key = client.key.public_key
+    found = fetch_image(image, folder, key, progress=lambda *step: seen.append(step), patience=PATIENCE)
     assert found.path.read_bytes() == (workshop.images / "worker-el9-1.0.0.qcow2").read_bytes()
     assert found.path == folder / "worker-el9-1.0.0.qcow2"
     assert (found.size, found.virtual_size) == (300_000, 2 * 1024**3)
     assert seen[-1] == (300_000, 300_000)
     assert find_image(image, folder) == found
-    asked = len(client.web.asked)
-    assert get_image(image, folder, client.key.public_key) == found
-    assert len(client.web.asked) == asked
     assert [path.name for path in folder.iterdir()] == ["worker-el9-1.0.0.qcow2"]
 
 
@@ -377,7 +375,7 @@ def test_an_image_at_hand_that_is_another_one_is_refused(client: Client) -> None
     image = image_of(client)
     path = write_image(client.home / "images" / image.file_name, "other")
     with pytest.raises(ImageFileError, match="its MD5 is"):
-        get_image(image, path.parent, client.key.public_key)
+        find_image(image, path.parent)
     assert path.exists()
 
 

@@ -160,6 +160,7 @@ def test_an_image_on_the_front_end_outside_of_safe_dirs_is_explained(case: Case)
     assert code == ExitCode.REMOTE
     assert "SAFE_DIRS" in err
     assert "running it again does the rest" in err
+    assert "; 3 of 6 changes are done; " in err
     assert case.one.image_id("worker-debian12-1.0.0") is None  # cleaned up
     assert case.steps()["template worker"] == "create"  # resumed
 

@@ -141,6 +141,11 @@ def test_one_mistake_gives_one_problem(path: str, value: str, only: str) -> None
     assert only in problem
 
 
+def test_a_number_that_is_no_size_lacks_no_unit() -> None:
+    (problem,) = problems(json.dumps(changed("vms", [{"bundle": "belle2-worker", "vo": "belle", "cores": ["0"]}])))
+    assert problem.endswith("vms.0.cores.0: '0' should be greater than or equal to 1")
+
+
 def test_mistakes_in_the_base_do_not_hide_the_others() -> None:
     data = changed("media.distro", "almalinx")
     data["networks"]["service"]["cidr"] = "10.10.0.0.0/24"
