@@ -50,6 +50,16 @@ def test_a_new_setting_changes_one_file_and_restarts(machine: Machine) -> None:
     assert '"vo": "other"' in machine.container.tell("b2ct-vm-agent", "status", "--json")
 
 
+def test_an_older_agent_of_the_image_is_upgraded(machine: Machine) -> None:
+    request = ContextualizeRequest(machine.target(), SETTINGS, timeout_s=60)
+    contextualize_host(request, Assets())
+    old = b"#!/bin/sh\nmkdir -p /run/b2ct-vm; echo '{\"ready\": true}' >/run/b2ct-vm/status.json; exec sleep 1000\n"
+    machine.container.tell("sh", "-c", "cat >/usr/libexec/b2ct-vm/agent; systemctl restart b2ct-vm-agent", data=old)
+    report = contextualize_host(request, Assets())
+    assert report.changed == ("/usr/libexec/b2ct-vm/agent", "started b2ct-vm-agent.service")
+    assert ("settings", "ok", "all readable") in report.checks
+
+
 def test_a_stopped_agent_is_started_again(machine: Machine) -> None:
     request = ContextualizeRequest(machine.target(), SETTINGS, timeout_s=60)
     contextualize_host(request, Assets())
