@@ -56,7 +56,8 @@ def run_plan(command: str, planned: Planned, *, dry_run: bool, yes: bool, as_jso
     if as_json:
         print_json(command, {"applied": done, "steps": [_step_document(step) for step in plan.steps]})
     elif not plan.changes:
-        stderr().print("Everything is as it should be.")
+        spared = any(step.wanted is None for step in plan.steps)
+        stderr().print("Nothing can be removed now." if spared else "Everything is as it should be.")
     elif dry_run:
         stderr().print("Nothing was changed: this was a dry run.")
     else:

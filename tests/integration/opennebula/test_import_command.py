@@ -266,6 +266,7 @@ def test_bundle_remove_leaves_what_virtual_machines_run_from(case: Case) -> None
     assert "it is in use by 1 virtual machines" in out
     assert case.templates() == {}
     assert case.one.image_id("worker-debian12-1.0.0") is not None
+    assert "Nothing can be removed now." in case.run("belle2-worker", "--yes", command="remove")[2]
 
 
 def test_the_cloud_alone_needs_no_vms_and_pruning_takes_the_last_ones(case: Case) -> None:
