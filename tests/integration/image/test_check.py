@@ -13,6 +13,7 @@ import pytest
 from b2ct.apply.image.check import check_image
 from b2ct.apply.image.check_container import ImageError
 from b2ct.apply.image.qcow2 import DiskFormat
+from b2ct.errors import UsageError
 from b2ct.plan.image import BootMode, Contextualization, Family, Method
 from b2ct.plan.image_record import ImageRecord, record_name, render_record
 from tests.rigs.disk_images import DISK_TOOLS, DiskSpec, make_qcow2, make_raw_disk
@@ -426,7 +427,7 @@ def test_progress_reaches_the_whole(golden: Path) -> None:
 
 def test_a_missing_program_is_named(golden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("b2ct.apply.tool.find_program", lambda _name: None)
-    with pytest.raises(Exception, match="missing: qemu-img, grub-fstest, blkid"):
+    with pytest.raises(UsageError, match="missing: qemu-img, grub-fstest, blkid"):
         check_image(golden)
 
 
