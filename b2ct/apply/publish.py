@@ -190,14 +190,15 @@ def apply_planned(planned: Planned, progress: Progress) -> None:
 
     Raises:
         ApplyError, ApplyInterruptedError: a step failed; says what is done, and that running it again goes on.
-        B2ctError: an image could not be downloaded; nothing was changed.
+        B2ctError: an image could not be downloaded, or a password is not there; nothing was changed.
     """
     request = planned.request
     if request is None:
         apply_plan(planned.client, planned.plan, Means(progress=progress))
         return
+    passwords = _passwords(planned, request)
     sources = {**planned.sources, **_download_images(planned, request, progress)}
-    means = Means(sources=sources, bind=request.bind, passwords=_passwords(request), progress=progress)
+    means = Means(sources=sources, bind=request.bind, passwords=passwords, progress=progress)
     own = CloudPlan(tuple(step for step in planned.plan.steps if step.kind not in PUBLISHED and step.wanted))
     report = apply_plan(planned.client, own, means)
     again = plan_import(request, planned.client) if own.changes else planned
@@ -310,7 +311,8 @@ def _download_images(planned: Planned, request: ImportRequest, progress: Progres
     return sources
 
 
-def _passwords(request: ImportRequest) -> Callable[[str], str]:
-    """Return what gives the password of a community's user at the moment in which the user is made."""
-    references = {one.user: one.password for one in request.site.vo if one.user and one.password}
-    return lambda user: load_secret(references[user], request.path.parent)
+def _passwords(planned: Planned, request: ImportRequest) -> Callable[[str], str]:
+    """Return what gives the password of a user that is to be made; raises UsageError if one is not to be had."""
+    made = {step.name for step in planned.plan.steps if step.kind is Kind.USER and step.verb is Verb.CREATE}
+    references = {one.user: one.password for one in request.site.vo if one.user in made and one.password}
+    return {user: load_secret(text, request.path.parent) for user, text in references.items()}.__getitem__

@@ -215,6 +215,14 @@ def test_a_communitys_user_is_made_with_its_password(case: Case) -> None:
     assert OneClient(case.one.endpoint, stranger).call("templatepool.info", -2, -1, -1).VMTEMPLATE == []
 
 
+def test_a_password_that_is_not_there_stops_all_before_the_first_change(case: Case) -> None:
+    case.write_site(VM, vo=[{"name": "belle", "cvmfs": ["belle.cern.ch"], "user": "dirac", "password": "file:none"}])
+    code, _, err = case.run()
+    assert code == ExitCode.USAGE
+    assert "file:none cannot be read" in err
+    assert case.writes() == []
+
+
 def test_a_group_that_lost_its_right_or_never_got_it_is_given_it_again(case: Case) -> None:
     case.steps()
     before = len(case.one.cloud.rules)
