@@ -15,6 +15,7 @@ from b2ct.cli import (
     worker_commands,
 )
 from b2ct.cli.app import app
+from b2ct.cli.interrupt import terminated_as_interrupt
 from b2ct.cli.output import print_error
 from b2ct.errors import B2ctError, ExitCode, UsageError
 
@@ -35,12 +36,14 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     as_json = "--json" in arguments
     try:
-        return _run(arguments)
+        with terminated_as_interrupt():
+            return _run(arguments)
     except B2ctError as error:
         print_error(error, as_json=as_json)
         return error.exit_code
     except typer.TyperException as error:
-        print_error(UsageError(error.format_message(), hint="--help shows how it is called"), as_json=as_json)
+        if error.format_message():  # empty: a command without its subcommand, whose help has been shown
+            print_error(UsageError(error.format_message(), hint="--help shows how it is called"), as_json=as_json)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         print_error(B2ctError("interrupted; nothing was left behind"), as_json=as_json)

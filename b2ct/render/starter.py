@@ -35,8 +35,10 @@ networks:
     # gateway: {{ example_gateway }}
 {% endif %}
     dns: [{{ dns | join(", ") }}]
-  # private:                         # virtual machines among themselves
+  # private:                         # the virtual machines
   #   cidr: 192.168.100.0/24
+  #   gateway: 192.168.100.1         # their way to the squid and to the work
+  #   dns: [{{ dns | join(", ") or example_gateway }}]
   #   vlan: 100
   #   ranges: [{first: 192.168.100.10, size: 200}]
 

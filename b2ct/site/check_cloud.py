@@ -36,10 +36,23 @@ def check_cloud(site: Site) -> Iterator[Finding]:
     if site.sources.bundles and not site.sources.bundles_key:
         hint = "the line of minisign.pub that begins with RW"
         yield Finding(("sources", "bundles"), "whose signature it has to bear is not known; set bundles_key", hint)
+    yield from _check_ways_out(site)
     squids = [host for host in site.hosts if Service.SQUID in host.services] + [vm for vm in site.vms if vm.address]
     if not squids and any(community.cvmfs for community in site.vo):
         message = "no host offers squid, so every virtual machine would fetch CVMFS from far away"
         yield Finding(("hosts",), message, "services: [squid]", Severity.WARNING)
+
+
+def _check_ways_out(site: Site) -> Iterator[Finding]:
+    """Return what virtual machines on their networks lack to reach the squid and their work."""
+    for name in sorted({vm.network for vm in site.vms} & site.networks.keys()):
+        network, loc = site.networks[name], ("networks", name)
+        if network.gateway is None:
+            message = f"{name} has no gateway, so its virtual machines reach nothing outside it"
+            yield Finding(loc, message, "gateway: ADDRESS", Severity.WARNING)
+        if not network.dns:
+            message = f"{name} has no name servers, so its virtual machines find nothing by name"
+            yield Finding(loc, message, "dns: [ADDRESS]", Severity.WARNING)
 
 
 def _check_communities(site: Site) -> Iterator[Finding]:

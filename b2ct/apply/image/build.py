@@ -13,7 +13,6 @@ from b2ct.apply.files import write_file
 from b2ct.apply.image.from_cloud_image import CloudImageBuilder
 from b2ct.apply.image.from_kickstart import KickstartBuilder
 from b2ct.apply.image.from_packages import PackageBuilder
-from b2ct.apply.interrupt import terminated_as_interrupt
 from b2ct.apply.tool import Program, need_programs, run_tool
 from b2ct.errors import OutputError, UsageError
 from b2ct.plan.image import Contextualization, Method
@@ -53,10 +52,7 @@ def build_image(request: ImageRequest) -> ImageRecord:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         # Beside the image: there is room for it, and the finished file only has to be renamed.
-        with (
-            terminated_as_interrupt(),
-            tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder,
-        ):
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
             workspace = Path(folder) / "work"
             workspace.mkdir()
             made = builder.make_disk(description, request, workspace)

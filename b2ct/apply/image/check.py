@@ -29,7 +29,6 @@ from b2ct.apply.image.check_guest import CHECKS as GUEST_CHECKS
 from b2ct.apply.image.check_guest import find_contextualization, find_guest, has_agent, has_cvmfs
 from b2ct.apply.image.check_layout import check_boot, check_table, find_boot_modes, read_disk_layout
 from b2ct.apply.image.qcow2 import DiskFormat
-from b2ct.apply.interrupt import terminated_as_interrupt
 from b2ct.apply.tool import Program, need_programs, run_tool
 from b2ct.errors import B2ctError, SiteFileError
 
@@ -202,7 +201,7 @@ def _open_raw(container: Container, consistency: Consistency) -> Iterator[Path]:
         raise ImageError(f"not looked at: a disk of {container.virtual_bytes} bytes cannot be unpacked")
     folder = os.environ.get("TMPDIR", "/var/tmp")  # noqa: S108 (a folder of our own is made in it)
     try:
-        with terminated_as_interrupt(), tempfile.TemporaryDirectory(prefix="b2ct-check-", dir=folder) as tmp:
+        with tempfile.TemporaryDirectory(prefix="b2ct-check-", dir=folder) as tmp:
             free = shutil.disk_usage(tmp).free
             if consistency.data_bytes > free:
                 needed = f"{consistency.data_bytes // MIB} MiB to unpack it, and {folder} has {free // MIB} MiB"

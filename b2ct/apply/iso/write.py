@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from b2ct.apply.interrupt import terminated_as_interrupt
 from b2ct.apply.iso.dates import parse_volume_date
 from b2ct.apply.iso.descriptors import CREATED
 from b2ct.apply.iso.edit import AddedFile, IsoEdit, WriteReport, WrittenFile
@@ -107,11 +106,10 @@ def _new_file(out: Path, size: int, *, force: bool) -> Iterator[int]:
     except OSError as error:
         raise OutputError(f"{out.parent}: cannot write there: {error.strerror}") from error
     try:
-        with terminated_as_interrupt():
-            _check_space(fd, out, size)
-            yield fd
-            os.fsync(fd)
-            _rename(temporary, out, force=force)
+        _check_space(fd, out, size)
+        yield fd
+        os.fsync(fd)
+        _rename(temporary, out, force=force)
     except OSError as error:
         hint = "make room and run it again" if error.errno == errno.ENOSPC else None
         raise OutputError(f"{out}: cannot write: {error.strerror}", hint=hint) from error

@@ -14,6 +14,7 @@ from b2ct.apply.image.build import BUILDERS, build_image
 from b2ct.apply.image.builder import ImageRequest, MadeDisk
 from b2ct.apply.tool import Program, ToolError, need_programs, run_tool
 from b2ct.assets import Assets
+from b2ct.cli.interrupt import terminated_as_interrupt
 from b2ct.errors import OutputError, UsageError
 from b2ct.plan.image import ImageDescription, Method
 from b2ct.plan.image_record import read_record
@@ -124,7 +125,7 @@ def test_nothing_is_left_of_a_build_that_was_ended(
 
     monkeypatch.setitem(BUILDERS, Method.DEBOOTSTRAP, Ended())
     before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), terminated_as_interrupt():
         build_image(request(out))
     assert not list(out.parent.iterdir())
     assert signal.getsignal(number) is before

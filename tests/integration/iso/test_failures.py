@@ -159,6 +159,7 @@ def test_a_device_that_appears_meanwhile_is_kept(stock: Path, tmp_path: Path) ->
 _BUILD = """
 import os, pathlib, signal, sys
 from b2ct.apply.iso.write import IsoEdit, write_iso
+from b2ct.cli.interrupt import terminated_as_interrupt
 from b2ct.plan.artifact import Artifact
 from b2ct.errors import B2ctError
 
@@ -167,7 +168,8 @@ def interrupt(done, total):
 
 try:
     stock, out = map(pathlib.Path, sys.argv[1:])
-    write_iso(stock, out, IsoEdit(tree=(Artifact("n", b"n"),)), progress=interrupt)
+    with terminated_as_interrupt():
+        write_iso(stock, out, IsoEdit(tree=(Artifact("n", b"n"),)), progress=interrupt)
 except B2ctError as error:
     sys.exit(error.message)
 """

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from b2ct import __version__
 from b2ct.cli import main as cli
+from b2ct.cli.app import ORDER
 from b2ct.errors import ExitCode
 from tests.unit.site.sites import SITE, changed
 
@@ -180,3 +182,16 @@ def test_build_iso_says_what_it_needs(
     code, _, err = run(capsys, "build-iso", site, *arguments)
     assert code == ExitCode.USAGE
     assert words in err
+
+
+def test_a_group_of_commands_alone_shows_its_help_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "bundle")
+    assert code == ExitCode.USAGE
+    assert "Usage: b2ct bundle" in out + err
+    assert "error" not in out + err
+
+
+def test_the_commands_are_listed_in_the_order_in_which_a_site_meets_them(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "--help")
+    listed = re.findall(r"^│ ([a-z][a-z-]+) ", out, re.MULTILINE)
+    assert listed == list(ORDER)

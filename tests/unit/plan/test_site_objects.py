@@ -40,7 +40,8 @@ def test_a_network_has_its_bridge_and_addresses() -> None:
     (network,) = [item for (kind, _), item in objects(SITE).items() if kind is Kind.NETWORK]
     assert render_template(network.template) == (
         'VN_MAD = "bridge"\nBRIDGE = "br-private"\nNETWORK_ADDRESS = "192.168.100.0"\n'
-        'NETWORK_MASK = "255.255.255.0"\nAR = [\n  TYPE = "IP4",\n  IP = "192.168.100.10",\n  SIZE = "100" ]\n'
+        'NETWORK_MASK = "255.255.255.0"\nGATEWAY = "192.168.100.1"\nDNS = "10.10.0.2"\n'
+        'AR = [\n  TYPE = "IP4",\n  IP = "192.168.100.10",\n  SIZE = "100" ]\n'
     )
 
 

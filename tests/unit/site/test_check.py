@@ -129,6 +129,15 @@ def findings(data: dict[str, Any]) -> list[tuple[str, str, Severity]]:
     return [(".".join(map(str, loc)), message, severity) for loc, message, _, severity in check_site(site)]
 
 
+@pytest.mark.parametrize(("key", "empty", "lack"), [("gateway", None, "no gateway"), ("dns", [], "no name servers")])
+def test_networks_from_which_virtual_machines_reach_nothing_are_reported(key: str, empty: object, lack: str) -> None:
+    data = changed(f"networks.private.{key}", empty)
+    assert findings(data) == []
+    ((at, text, severity),) = findings({**data, "vo": [{"name": "belle"}], "vms": [VM]})
+    assert (at, severity) == ("networks.private", Severity.WARNING)
+    assert lack in text
+
+
 def test_a_flavour_beyond_the_communitys_limits_is_reported() -> None:
     community = {"name": "belle", "limits": {"cores": "8", "memory": "8GiB"}}
     data = {**changed("vo", [community]), "vms": [{**VM, "cores": ["4", "16"]}]}
