@@ -24,7 +24,7 @@ from b2ct.render.publication import render_bundle_files, render_wanted
 from b2ct.site.load import locate_findings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import minisign
@@ -93,6 +93,8 @@ class Planned:
     sources: Mapping[str, Source] = field(default_factory=dict)
     downloads: Mapping[str, VmImage] = field(default_factory=dict)
     """Images, by name, that this machine has to download before it can offer them."""
+    notes: tuple[str, ...] = ()
+    """What a person should know about the plan."""
 
 
 def find_bundles(
@@ -161,7 +163,7 @@ def plan_import(request: ImportRequest, client: OneClient | None = None) -> Plan
     wanted = (*_own_objects(request, facts), *render_wanted(publication, site, sums, facts))
     leftovers = _leftovers(wanted, facts, site) if request.prune else ()
     plan = make_cloud_plan(wanted, facts, remove=leftovers, site=site.site)
-    return Planned(client, _spare_what_is_used(plan), request, sources, downloads)
+    return Planned(client, _spare_what_is_used(plan), request, sources, downloads, tuple(_notes(publication, facts)))
 
 
 def plan_removal(site: Site, folder: Path, bundle: str, version: str | None) -> Planned:
@@ -218,6 +220,16 @@ def _publish(
     if findings:
         raise SiteFileError(locate_findings(findings, path))
     return publication
+
+
+def _notes(publication: Publication, facts: CloudFacts) -> Iterator[str]:
+    """Say what an ordinary user's import is not: the community's."""
+    strange = sorted({vm.group for vm in publication.templates if vm.group} - {facts.group})
+    if strange and not facts.admin:
+        yield (
+            f"{facts.user} imports for itself: the VM templates stay in the group {facts.group}, "
+            f"and only an administrator of the cloud can give them to {', '.join(strange)}"
+        )
 
 
 def _own_objects(request: ImportRequest, facts: CloudFacts) -> tuple[Wanted, ...]:

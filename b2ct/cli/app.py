@@ -47,7 +47,7 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Replace an output th
 StockOption = Annotated[
     Path | None, typer.Option("--stock", metavar="ISO", help="Stock install ISO (default: media.iso of the site file).")
 ]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before something is removed.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")]
 
 

@@ -39,7 +39,8 @@ def make_trust(site: Site | None, key: str | None, *, unsigned: bool) -> Trust:
     text = key or (site.sources.bundles_key if site else None)
     if text is None:
         return Trust(unsigned=unsigned)
-    public_key = load_public_key(Path(text)) if Path(text).is_file() else make_public_key(text)
+    is_key = text.startswith("RW") and not Path(text).is_file()  # as every key of minisign does
+    public_key = make_public_key(text) if is_key else load_public_key(Path(text))
     return Trust(public_key, unsigned=unsigned)
 
 

@@ -46,6 +46,8 @@ def run_plan(command: str, planned: Planned, *, dry_run: bool, yes: bool, as_jso
     plan = planned.plan
     if not as_json:
         print_plan(plan)
+        for note in planned.notes:
+            stderr().print(note, style="yellow")
     if plan.refused:
         raise PlanRefusedError(plan.refused)
     done = not dry_run and bool(plan.changes)
@@ -54,7 +56,8 @@ def run_plan(command: str, planned: Planned, *, dry_run: bool, yes: bool, as_jso
         with _event_display(quiet=as_json) as say:
             apply_planned(planned, say)
     if as_json:
-        print_json(command, {"applied": done, "steps": [_step_document(step) for step in plan.steps]})
+        steps = [_step_document(step) for step in plan.steps]
+        print_json(command, {"applied": done, "steps": steps, "notes": planned.notes})
     elif not plan.changes:
         spared = any(step.wanted is None for step in plan.steps)
         stderr().print("Nothing can be removed now." if spared else "Everything is as it should be.")

@@ -12,12 +12,15 @@ import typer
 from pydantic import FilePath, TypeAdapter, ValidationError
 
 from b2ct.apply.files import write_file
+from b2ct.apply.repository.source import Trust
 from b2ct.assets import Assets
 from b2ct.cli.app import ForceOption, JsonOption, SiteArgument, app
+from b2ct.cli.bundle_source import find_site_bundles
 from b2ct.cli.output import print_json, print_problems, stderr
-from b2ct.errors import OutputError, Severity, SiteFileError, UsageError
+from b2ct.errors import OutputError, Problem, Severity, SiteFileError, UsageError
+from b2ct.plan.publication import check_bundles
 from b2ct.render.starter import Answers, render_starter
-from b2ct.site.load import read_site, read_site_text
+from b2ct.site.load import locate_findings, read_site, read_site_text
 from b2ct.site.model import Site, TimeZone
 from b2ct.site.types import MEANINGS, DomainName, HostName, SshKey
 
@@ -121,8 +124,13 @@ def _read_key(path: Path) -> str:
 
 @app.command()
 def check(site: SiteArgument = Path("site.yaml"), *, as_json: JsonOption = False) -> None:
-    """Report every problem of a site file, each with its line."""
+    """Report every problem of a site file, each with its line.
+
+    Looks at the bundles of its `vms`, too, unless they are in a repository.
+    """
     found, problems = read_site(site)
+    if found is not None and found.vms and not (found.sources.bundles or "").startswith(("http://", "https://")):
+        problems = (*problems, *_check_bundles(site, found))
     if found is None or any(problem.severity is Severity.ERROR for problem in problems):
         raise SiteFileError(problems)
     if as_json:
@@ -130,7 +138,15 @@ def check(site: SiteArgument = Path("site.yaml"), *, as_json: JsonOption = False
         return
     print_problems(problems)
     hosts = f"{len(found.hosts)} host{'' if len(found.hosts) == 1 else 's'}"
-    typer.echo(f"{site}: {found.site}.{found.domain}, {hosts}, nothing wrong")
+    typer.echo(f"{site}: {found.site}.{found.domain}, {hosts}, {'can be used' if problems else 'nothing wrong'}")
+
+
+def _check_bundles(path: Path, site: Site) -> tuple[Problem, ...]:
+    """Return what is wrong with the bundles that are at hand, or with what the site's ``vms`` ask of them."""
+    try:
+        return locate_findings(check_bundles(site, find_site_bundles(path, site, None, Trust())), path)
+    except SiteFileError as error:
+        return error.problems
 
 
 @app.command()

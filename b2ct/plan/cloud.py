@@ -117,7 +117,8 @@ class _Planner:
             if self.facts.admin and self._is_half_made(wanted, existing):
                 reason = "it is empty and without a mark, as an interrupted run leaves it: it is completed"
                 return _step(Verb.UPDATE, wanted, reason, existing, differences)
-            reason = "B2CT did not make it, so it stays as it is" if differences else "B2CT did not make it"
+            maker = f"B2CT made it for the site {existing.mark.site}" if existing.mark else "B2CT did not make it"
+            reason = f"{maker}, so it stays as it is" if differences else maker
             return _step(Verb.USE, wanted, reason, existing, differences)
         holder = f"{wanted.kind} {existing.id} of {existing.owner}"
         reason = f"the name is taken by {holder}, which B2CT did not make for this site: rename or delete that one"
@@ -152,6 +153,9 @@ class _Planner:
             return _step(Verb.USE, wanted, f"it belongs to {existing.owner}", existing, differences)
         same = existing.mark == wanted.mark
         reason = "changed by hand since B2CT wrote it" if same else "the site file or the bundle changed"
+        before, after = (mark.version if mark else "" for mark in (existing.mark, wanted.mark))
+        if before != after:
+            reason = f"version {before} becomes {after}"
         if wanted.kind is Kind.IMAGE and same:
             reason = "changed by hand, or by the site file or the bundle"
         if wanted.kind in REPLACED:
@@ -206,7 +210,7 @@ class _Planner:
             step = self.decided.get((need.kind, need.name))
             what = f"the {need.kind.label} {need.name}"
             if step is not None and step.verb is Verb.REFUSE:
-                yield f"it needs {what}, which is refused: {step.reason}"
+                yield f"it needs {what}, which is refused"
             elif step is None and not self._will_be(need):
                 yield f"it needs {what}, which is not there: make it (`{MAKING[need.kind]}`), or correct the name"
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from b2ct.errors import Severity
 from b2ct.plan.bundle import Bundle, BundleImage, Kind
 from b2ct.plan.cloud_model import Kind as ObjectKind
 from b2ct.site.cloud import WHOLE_NODE, Vm
-from b2ct.site.findings import Finding
+from b2ct.site.findings import Finding, find_duplicates
 from b2ct.site.types import Service
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ def make_publication(
     used: dict[tuple[str, str], Bundle] = {}
     findings: list[Finding] = []
     kept: list[KeptTemplate] = []
+    names: list[tuple[Loc, str]] = []
     for i, vm in enumerate(site.vms):
         loc: Loc = ("vms", i)
         earlier = planner.kept_templates(vm)
@@ -163,13 +165,29 @@ def make_publication(
         images.setdefault(name, VmImage(name, bundle.manifest.name, entry, site.opennebula.image_datastore))
         made, problems = planner.templates(vm, bundle, entry, loc)
         findings += problems
-        for template in made:
-            if template.name in templates:
-                message = f"another of vms makes a VM template called {template.name}"
-                findings.append(Finding(loc, message, "give one of them a name"))
-            templates[template.name] = template
+        templates.update((template.name, template) for template in made)
+        names += [(loc, template.name) for template in made]
+    findings += find_duplicates("the VM template", names)
     publication = Publication(tuple(images.values()), tuple(templates.values()), tuple(used.values()), tuple(kept))
     return publication, tuple(findings)
+
+
+def check_bundles(site: Site, bundles: Sequence[Bundle]) -> Iterator[Finding]:
+    """Return what is wrong with the site's ``vms``, as far as it can be told without asking the cloud.
+
+    A version that is not at hand may still be in the cloud, so it is a warning.
+    """
+    planner = _Planner(site, bundles, None, onegate=False)
+    names: list[tuple[Loc, str]] = []
+    for i, vm in enumerate(site.vms):
+        loc: Loc = ("vms", i)
+        _, entry, problems = planner.choose(vm, loc)
+        for problem in problems:
+            missing = problem.loc == (*loc, "version")
+            yield problem._replace(severity=Severity.WARNING) if missing else problem
+        if entry:
+            names += [(loc, template_name(vm, entry.guest, flavour)) for flavour in flavours(vm)]
+    yield from find_duplicates("the VM template", names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +222,8 @@ class _Planner:
         if self.facts is None or vm.version is None or choose_bundle(self.bundles, vm.bundle, vm.version) or not newest:
             return []
         guest = vm.guest or newest.manifest.images[0].guest
-        flavours = [WHOLE_NODE if wish == WHOLE_NODE else f"{wish}core" for wish in vm.cores]
         found = []
-        for name in (template_name(vm, guest, flavour) for flavour in flavours):
+        for name in (template_name(vm, guest, flavour) for flavour in flavours(vm)):
             existing = self.facts.find(ObjectKind.TEMPLATE, versioned_name(name, vm.version))
             mark = existing.mark if existing else None
             if not existing or not mark or (mark.site, mark.version) != (self.site.site, vm.version):
@@ -349,6 +366,11 @@ def worker_context(site: Site, bundles: Sequence[Bundle], vo: str) -> dict[str, 
 def security_group_name(site: Site) -> str:
     """Return the name of the site's security group for workers."""
     return f"b2ct-{site.site}-worker"
+
+
+def flavours(vm: Vm) -> list[str]:
+    """Return what tells apart the VM templates of one item: ``1core``, ``8core``, ``whole-node``."""
+    return [WHOLE_NODE if wish == WHOLE_NODE else f"{wish}core" for wish in vm.cores]
 
 
 def template_name(vm: Vm, guest: str, flavour: str) -> str:

@@ -107,9 +107,17 @@ def apply_plan(client: OneClient, plan: CloudPlan, means: Means | None = None) -
 
 
 def _phases(steps: Sequence[Step]) -> Iterator[tuple[Step, ...]]:
-    """Give the steps that do not depend on each other: neighbours of the same kind, made or removed."""
-    for _, phase in groupby(steps, key=lambda step: (step.kind, step.verb is Verb.REMOVE)):
-        yield tuple(phase)
+    """Give the steps that do not depend on each other: neighbours of the same kind, made, then changed, or removed.
+
+    So what users have is switched to a new version when the new objects are there.
+    """
+    for _, neighbours in groupby(steps, key=lambda step: (step.kind, step.verb is Verb.REMOVE)):
+        for _, phase in groupby(sorted(neighbours, key=_is_update), key=_is_update):
+            yield tuple(phase)
+
+
+def _is_update(step: Step) -> bool:
+    return step.verb is Verb.UPDATE
 
 
 class _Run:

@@ -198,6 +198,9 @@ class OneClient:
             reason = f"its certificate is not trusted ({cause.verify_message})"
             hint = "name the file of the CA that signed it"
             return OneBadAnswerError(method, self.endpoint, reason, sent=False, hint=hint)
+        if isinstance(cause, ssl.SSLError) and cause.reason == "WRONG_VERSION_NUMBER":
+            reason, hint = "it does not speak https", "http:// in opennebula.endpoint, or the port of the https proxy"
+            return OneBadAnswerError(method, self.endpoint, reason, sent=False, hint=hint)
         reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
         return OneUnreachableError(method, self.endpoint, reason, sent=not never_connected, hint=hint)
 

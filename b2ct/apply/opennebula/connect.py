@@ -60,7 +60,8 @@ def find_session(site: Site, folder: Path) -> str:
         session = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError, RuntimeError):  # RuntimeError: a user without a home
         hint = "set opennebula.password in the site file, or ONE_AUTH to a file that holds user:password"
-        raise UsageError(f"no password for OpenNebula's user {site.opennebula.user}", hint=hint) from None
+        message = f"no password for OpenNebula's user {site.opennebula.user}: {path} cannot be read"
+        raise UsageError(message, hint=hint) from None
     if ":" not in session or len(session.splitlines()) != 1:
         raise UsageError(f"{path} has to hold one line, user:password")
     return session

@@ -199,7 +199,7 @@ _RULES: tuple[tuple[str, Trouble, str, str | None], ...] = (
         r"couldn't be authenticated",
         Trouble.PASSWORD,
         "the user or the password is wrong.",
-        "check the file that holds user:password (~/.one/one_auth); an expired login token gives the same answer",
+        "see opennebula.password, or the file of ONE_AUTH (~/.one/one_auth); an expired token gives the same answer",
     ),
     (
         _TAKEN.pattern,

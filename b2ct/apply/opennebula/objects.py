@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from b2ct.apply.opennebula.errors import OneError, OneLostError
+from b2ct.apply.opennebula.errors import OneError, OneLostError, Trouble
 from b2ct.apply.opennebula.found import read_object
 from b2ct.apply.opennebula.probe import read_members, read_pool, who_asks
 from b2ct.apply.opennebula.rules import may_start, start_rule
@@ -52,6 +52,10 @@ ADD_TO_CLUSTER = {Kind.HOST: "cluster.addhost", Kind.DATASTORE: "cluster.adddata
 
 Passwords = Callable[[str], str]
 """Gives the password of a user by its name, at the moment in which the user is made."""
+
+
+class MadeMeanwhileError(B2ctError):
+    """An object that was not there when the plan was made is there, as it is wanted."""
 
 
 class LeftUnmarkedError(B2ctError):
@@ -102,9 +106,16 @@ class Objects:
 
         Raises:
             OneError, OneLostError: the front-end refused it, or nobody knows whether it was done.
+            MadeMeanwhileError: it has come to be since the plan was made.
             LeftUnmarkedError: it was done, and the mark is missing.
         """
-        number = self.line.make(self._allocation(wanted, extra), lambda: self._look(wanted))
+        try:
+            number = self.line.make(self._allocation(wanted, extra), lambda: self._look(wanted))
+        except OneError as error:
+            if error.trouble is Trouble.NAME_TAKEN and self._look(wanted) is not None:
+                message = "it was made meanwhile, as by another run of this command"
+                raise MadeMeanwhileError(message, hint="let that one end, then run this again") from error
+            raise
         if wanted.kind in MARKED_LATER:
             self._mark(wanted, number)
         return number

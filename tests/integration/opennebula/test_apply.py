@@ -135,6 +135,25 @@ def test_a_new_version_stands_beside_the_old_one_until_that_is_removed(bench: Be
     ]
 
 
+def test_what_users_have_is_switched_when_the_new_version_is_there(bench: Bench) -> None:
+    bench.apply(wanted_image(), wanted_template())
+    since = len(bench.one.methods())
+    changed = wanted_template(GREETING="changed")
+    bench.apply(wanted_image(), changed, wanted_template("worker-v2"), wanted_template("worker-v3"))
+    acts = [act for act in bench.acts(since) if act in {"template.allocate", "template.update"}]
+    assert acts == ["template.allocate", "template.allocate", "template.update"]
+
+
+def test_what_another_run_made_meanwhile_is_said_to_be_that(bench: Bench) -> None:
+    wanted = (wanted_image(), wanted_template())
+    plan = bench.plan(*wanted)
+    bench.apply(*wanted)
+    with pytest.raises(ApplyError, match=r"image worker-1\.0\.0: it was made meanwhile, as by another run") as caught:
+        apply_plan(bench.client, plan, bench.means(wanted))
+    assert caught.value.hint == "let that one end, then run this again"
+    assert {step.verb for step in bench.plan(*wanted).steps} == {Verb.KEEP}
+
+
 def test_an_ordinary_user_imports_for_itself(bench: Bench) -> None:
     alice = Bench(bench.one, bench.one.add_user("alice"))
     template = replace(wanted_template(), template=set_values(WORKER[1].template, "DISK", (("IMAGE", "worker-1.0.0"),)))

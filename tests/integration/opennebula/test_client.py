@@ -352,6 +352,13 @@ def test_https_is_checked(tmp_path: Path, one: OpenNebulaServer) -> None:
         assert len(secure.calls) == 1
 
 
+def test_https_at_a_port_of_plain_http_is_told_so(one: OpenNebulaServer) -> None:
+    endpoint = one.endpoint.replace("http:", "https:")
+    with pytest.raises(OneBadAnswerError, match=r"system\.version: it does not speak https$") as caught:
+        OneClient(endpoint, one.session).version()
+    assert "http:// in opennebula.endpoint" in (caught.value.hint or "")
+
+
 def test_https_checks_the_name(tmp_path: Path) -> None:
     ca, tls = make_tls(tmp_path, "127.0.0.2")
     with OpenNebulaServer(tls=tls) as secure, pytest.raises(OneBadAnswerError, match="certificate is not trusted"):

@@ -52,6 +52,7 @@ def test_an_upgrade_keeps_the_old_version_and_switching_back_needs_no_bundle(cas
     assert steps["template worker"] == "update"
     assert case.templates()["worker"].TEMPLATE["DISK"][0]["IMAGE"] == "worker-debian12-1.1.0"
     case.write_site({**VM, "version": "1.0.0"})
+    assert "version 1.1.0 becomes 1.0.0" in case.run("--dry-run")[1]
     assert case.steps()["template worker"] == "update"
     assert case.templates()["worker"].TEMPLATE["DISK"][0]["IMAGE"] == "worker-debian12-1.0.0"
     case.write_site({**VM, "version": "1.1.0"})
@@ -109,6 +110,7 @@ def test_an_ordinary_user_imports_for_itself(case: Case) -> None:
     case.steps()  # the network is there already
     (case.folder / "one_auth").write_text(case.one.add_user("alice"))
     case.write_site({**VM, "name": "hers"}, opennebula={"user": "alice"})
+    assert "only an administrator of the cloud can give them to belle" in case.run("--dry-run")[2]
     steps = case.steps()
     assert (steps["vn private"], steps["template hers"]) == ("keep", "create")
     assert case.templates()["hers"].UNAME == "alice"
@@ -183,6 +185,7 @@ def test_without_credentials_it_says_where_they_are_looked_for(
         (case.folder / "one_auth").write_text(auth)
     code, _, err = case.run()
     assert code == ExitCode.USAGE
+    assert str(case.folder / "one_auth") in err
     assert "user:password" in err
 
 

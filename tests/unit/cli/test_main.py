@@ -195,3 +195,25 @@ def test_the_commands_are_listed_in_the_order_in_which_a_site_meets_them(capsys:
     _, out, _ = run(capsys, "--help")
     listed = re.findall(r"^│ ([a-z][a-z-]+) ", out, re.MULTILINE)
     assert listed == list(ORDER)
+
+
+def test_check_looks_at_the_bundles_of_the_vms_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    site = tmp_path / "site.yaml"
+    vms = [{"bundle": "belle2-worker", "vo": "belle", "guest": "debian11"}, {"bundle": "bele2-worker", "vo": "belle"}]
+    site.write_text(json.dumps({**SITE, "vms": vms}))
+    code, _, err = run(capsys, "check", site)
+    assert code == ExitCode.SITE_FILE
+    assert "belle2-worker has no guest debian11" in err
+    assert "there is no bundle bele2-worker" in err
+    (tmp_path / "bundles" / "own").mkdir(parents=True)
+    (tmp_path / "bundles" / "own" / "bundle.yaml").write_text("name: [")
+    code, _, err = run(capsys, "check", site)
+    assert code == ExitCode.SITE_FILE
+    assert "bundles/own/bundle.yaml:2: not valid YAML" in err
+
+
+def test_check_asks_no_repository(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    site = tmp_path / "site.yaml"
+    sources = {"bundles": "http://127.0.0.1:9/b2ct", "bundles_key": f"RW{'A' * 54}"}
+    site.write_text(json.dumps({**SITE, "sources": sources, "vms": [{"bundle": "elsewhere", "vo": "belle"}]}))
+    assert run(capsys, "check", site)[0] == ExitCode.DONE

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from b2ct.plan.publication import Publication, VmTemplate, choose_bundle, make_publication
+from b2ct.errors import Severity
+from b2ct.plan.publication import Publication, VmTemplate, check_bundles, choose_bundle, make_publication
 from b2ct.site.model import Site
 from tests.unit.plan.bundles import BUNDLES, FACTS, shipped_bundle
 from tests.unit.site.sites import KEY, SITE
@@ -60,7 +61,20 @@ def test_the_site_gives_the_name_and_the_flavour_is_added_only_when_there_are_se
 def test_two_templates_of_one_name_are_refused() -> None:
     vm = {"bundle": "belle2-worker", "vo": "belle"}
     _, findings = publish(vm, vm)
-    assert findings == ["vms.1: another of vms makes a VM template called belle-belle2-worker-el9-1core"]
+    assert findings == ["vms.1: the VM template belle-belle2-worker-el9-1core is used twice"]
+
+
+def test_without_the_cloud_only_what_the_bundles_say_is_checked() -> None:
+    good = {"bundle": "belle2-worker", "vo": "belle", "cluster": "fast", "cores": ["1", "whole-node"]}
+    wrong = {**good, "guest": "debian11"}
+    old = {**good, "version": "0.9", "name": "old"}
+    found = list(check_bundles(site_with(good, wrong, old, good), BUNDLES))
+    assert [(".".join(map(str, f.loc)), f.message, f.severity) for f in found] == [
+        ("vms.1.guest", "belle2-worker has no guest debian11", Severity.ERROR),
+        ("vms.2.version", "belle2-worker has no version 0.9", Severity.WARNING),
+        ("vms.3", "the VM template belle-belle2-worker-el9-1core is used twice", Severity.ERROR),
+        ("vms.3", "the VM template belle-belle2-worker-el9-whole-node is used twice", Severity.ERROR),
+    ]
 
 
 @pytest.mark.parametrize(
