@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from contextlib import suppress
@@ -20,23 +21,49 @@ TOOL_TIMEOUT_S = 3600.0
 
 _END_S = 10.0
 """How long programs that a killed program started may hold its output open, seconds."""
-_TAIL = 4000
+_SHOWN_LINES = 6
+_SHOWN_CHARACTERS = 300
+_TELLING = re.compile(
+    r"^(E|W|Err):|(?<![\w-])(errors?|fatal|failed|cannot|can't|could not|couldn't|unable|denied|refused|no such)\b",
+    re.IGNORECASE,
+)
+"""What programs begin a line with, or have in it, that says why they failed."""
+
 _SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
 class ToolError(B2ctError):
-    """A program failed, or took too long; carries its arguments, exit code and output."""
+    """A program failed, or took too long; carries its arguments, exit code and output.
 
-    def __init__(self, argv: Sequence[str], returned: int | None, stdout: str, stderr: str) -> None:
+    The message names ``program`` (left out: the first of ``argv``) and the few lines of its output that tell most.
+    """
+
+    def __init__(
+        self, argv: Sequence[str], returned: int | None, stdout: str, stderr: str, *, program: str = ""
+    ) -> None:
         self.argv = tuple(argv)
         self.returned = returned
         """Exit code; None when it took too long."""
         self.stdout = stdout
         self.stderr = stderr
         how = "took too long" if returned is None else f"failed with exit code {returned}"
-        said = (stderr.strip() or stdout.strip())[-_TAIL:]
+        said = stderr.strip() or stdout.strip()
         hint = "the disk is full: make room, or write elsewhere" if "No space left on device" in said else None
-        super().__init__(f"{' '.join(self.argv)}: {how}" + (f"\n{said}" if said else ""), hint=hint)
+        name = shorten(program or self.argv[0].rpartition("/")[2])
+        super().__init__("\n".join((f"{name} {how}", *find_telling_lines(said))), hint=hint)
+
+
+def find_telling_lines(text: str) -> list[str]:
+    """Return the few lines of a program's output that say why it failed, in their order: errors, then the last ones."""
+    lines = list(dict.fromkeys(line.rstrip() for line in text.splitlines() if line.strip()))
+    telling = [bool(_TELLING.search(line)) for line in lines]
+    ranked = sorted(range(len(lines)), key=lambda number: (telling[number], number))
+    return [shorten(lines[number]) for number in sorted(ranked[-_SHOWN_LINES:])]
+
+
+def shorten(line: str) -> str:
+    """Return a line of no more than 300 characters."""
+    return line if len(line) <= _SHOWN_CHARACTERS else line[: _SHOWN_CHARACTERS - 3] + "..."
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +101,10 @@ def need_programs(programs: Iterable[Program]) -> None:
     raise UsageError(f"missing: {', '.join(program.name for program in missing)}", hint=hint)
 
 
-def run_tool(
+def run_tool(  # noqa: PLR0913 (what subprocess takes)
     argv: Sequence[str | Path],
     *,
+    program: str = "",
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     text_in: str | None = None,
@@ -84,12 +112,14 @@ def run_tool(
 ) -> str:
     """Run ``argv`` to its end and return its standard output; ``env`` is added to the environment, in the C locale.
 
-    Secrets go through ``text_in`` (standard input), never through ``argv``.
+    Secrets go through ``text_in`` (standard input), never through ``argv``. ``program`` is what errors call it where
+    the first word only starts it.
 
     Raises:
         ToolError: it could not be started, did not return 0, or took longer than ``timeout_s``.
     """
     words = [str(word) for word in argv]
+    program = program or words[0].rpartition("/")[2]
     words[0] = find_program(words[0]) or words[0]
     variables = {**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC", **(env or {})}
     try:
@@ -104,18 +134,18 @@ def run_tool(
             errors="replace",
         )
     except OSError as error:
-        raise ToolError(words, 127, "", str(error)) from error
+        raise ToolError(words, 127, "", str(error), program=program) from error
     with process:
         try:
             stdout, stderr = process.communicate(text_in or "", timeout=timeout_s)
         except subprocess.TimeoutExpired as error:
             _end(process)
-            raise ToolError(words, None, _text(error.stdout), _text(error.stderr)) from error
+            raise ToolError(words, None, _text(error.stdout), _text(error.stderr), program=program) from error
         except BaseException:
             _end(process)
             raise
     if process.returncode != 0:
-        raise ToolError(words, process.returncode, stdout, stderr)
+        raise ToolError(words, process.returncode, stdout, stderr, program=program)
     return stdout
 
 

@@ -16,7 +16,7 @@ from b2ct.apply.image.builder import BUILD_EPOCH, ImageRequest
 from b2ct.apply.image.check import ImageCheck, check_image
 from b2ct.cli.app import ForceOption, JsonOption, app, site_assets
 from b2ct.cli.inspection import MIB, print_checks
-from b2ct.cli.output import print_json, progress_bar, stderr
+from b2ct.cli.output import print_json, print_warnings, progress_bar, stderr
 from b2ct.errors import ExitCode, UsageError
 from b2ct.plan.image import image_names, load_image_description
 
@@ -62,10 +62,11 @@ def build(  # noqa: PLR0913 - what differs between sites that build images
     record = build_image(request)
     if as_json:
         print_json("image-build", {"image": request.out, "record": record.model_dump(mode="json")})
-        return
-    typer.echo(str(request.out))
-    size = f"{record.bytes / MIB:.0f} MiB, a disk of {record.virtual_bytes / MIB / 1024:.0f} GiB"
-    stderr().print(f"{size}, sha256 {record.sha256}")
+    else:
+        typer.echo(str(request.out))
+        size = f"{record.bytes / MIB:.0f} MiB, a disk of {record.virtual_bytes / MIB / 1024:.0f} GiB"
+        stderr().print(f"{size}, sha256 {record.sha256}")
+    print_warnings(filter(None, [record.warning]))
 
 
 def _epoch() -> int:

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from b2ct.apply.checks import ABSENT
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -58,6 +60,8 @@ def print_checks(console: Console, checks: Sequence[Check]) -> None:
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for check in checks:
         word = Text("ok", "green") if check.ok else Text("WRONG", "bold red")
+        if check.ok and check.detail.startswith(ABSENT):
+            word = Text("-")
         table.add_row(word, Text(check.name), Text(check.detail))
     console.print("\nchecks:")
     console.print(table)

@@ -15,7 +15,7 @@ from b2ct.apply.secrets import load_secret
 from b2ct.apply.signature import load_secret_key
 from b2ct.cli.app import JsonOption, app
 from b2ct.cli.bundle_source import FromOption, find_site_bundles, make_trust, open_site_if_there
-from b2ct.cli.output import print_json, stderr
+from b2ct.cli.output import print_json, print_warnings, stderr
 from b2ct.errors import UsageError
 from b2ct.site.types import SECRET_MEANING, SecretRef
 
@@ -69,6 +69,7 @@ def build(  # noqa: PLR0913 - what a publisher decides
     )
     console = stderr()
     report = build_marketplace(request, (lambda path: console.print(path, style="dim")) if _is_shown(as_json) else None)
+    print_warnings(report.warnings)
     if as_json:
         print_json(
             "marketplace-build",
@@ -77,6 +78,7 @@ def build(  # noqa: PLR0913 - what a publisher decides
                 "added": report.added,
                 "removed": report.removed,
                 "missing": report.missing,
+                "warnings": report.warnings,
             },
         )
         return

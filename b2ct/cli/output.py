@@ -15,7 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from b2ct.errors import B2ctError, Severity, SiteFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from b2ct.errors import Problem
 
@@ -59,6 +59,13 @@ def print_problems(problems: tuple[Problem, ...]) -> None:
     console = stderr()
     for problem in problems:
         console.print(_plain(str(problem)), style="yellow" if problem.severity is Severity.WARNING else None)
+
+
+def print_warnings(lines: Iterable[str]) -> None:
+    """Print warnings that belong to no line of a file to stderr, a line each."""
+    console = stderr()
+    for line in lines:
+        console.print(f"warning: {line}", style="yellow", markup=False)
 
 
 def _plain(text: str) -> str:

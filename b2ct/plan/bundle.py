@@ -116,6 +116,8 @@ class Bundle:
     """The four files as they were read."""
     folder: Path | None = None
     """Where the manifest was read from: image files may lie beside it."""
+    origin: str = ""
+    """Where it comes from, for people: ``B2CT``, a folder of bundles (``bundles/``), or a repository's URL."""
 
 
 def read_manifest(text: str, file: str) -> Manifest:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from b2ct.plan.bundle import FileName, Md5
-from b2ct.plan.image import BootMode, Contextualization, Family, Method
+from b2ct.plan.image import CVMFS, BootMode, Contextualization, Family, Method, PackageName
 from b2ct.site.data_file import read_data_file
 from b2ct.site.types import Name, SiteModel, Text, VersionNumber, pattern
 
@@ -62,6 +62,18 @@ class ImageRecord(SiteModel):
     """Version of the VM agent inside; None without."""
     packages: tuple[PackageVersion, ...] = ()
     """Every package inside, sorted by name."""
+    left_out: tuple[PackageName, ...] = ()
+    """The description's ``repository_packages`` that ``--without-repositories`` left out."""
+
+    @property
+    def warning(self) -> str:
+        """What machines of the image will lack, one line; empty when nothing was left out."""
+        if not self.left_out:
+            return ""
+        lack = f"{self.file} was built without its repositories' packages, {', '.join(self.left_out)}"
+        if CVMFS not in self.left_out:
+            return lack
+        return f"{lack}: workers of communities with CVMFS repositories will not become READY"
 
 
 def record_name(image_name: str) -> str:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import struct
 from typing import TYPE_CHECKING
+
+from b2ct.plan.image import Contextualization, Family, Method
+from b2ct.plan.image_record import ImageRecord, record_name, render_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,4 +79,31 @@ def write_image(path: Path, content: str = "one", size: int = 300_000, virtual_s
     head = struct.pack(">4sIQIIQ", b"QFI\xfb", 3, 0, 0, 16, virtual_size)
     body = content.encode() * (size // len(content.encode()) + 1)
     path.write_bytes((head + body)[:size])
+    return path
+
+
+def write_record(path: Path, sha256: str = "", size: int = 0, left_out: tuple[str, ...] = ()) -> Path:
+    """Write the record that ``b2ct image build`` would leave beside the image ``path``; return the image's path.
+
+    ``sha256`` and ``size``, bytes, take the place of the true ones.
+    """
+    data = path.read_bytes()
+    record = ImageRecord(
+        name="worker-el9",
+        version="1.0.0",
+        title="Worker",
+        family=Family.EL,
+        release="9",
+        file=path.name,
+        bytes=size or len(data),
+        virtual_bytes=2 * 1024**3,
+        sha256=sha256 or hashlib.sha256(data).hexdigest(),
+        md5=hashlib.md5(data, usedforsecurity=False).hexdigest(),
+        boot=(),
+        contextualization=Contextualization.CLOUD_INIT,
+        method=Method.KICKSTART,
+        built_from=(),
+        left_out=left_out,
+    )
+    path.with_name(record_name(path.name)).write_text(render_record(record))
     return path

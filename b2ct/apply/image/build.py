@@ -8,6 +8,7 @@ import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from b2ct.apply.files import write_file
 from b2ct.apply.image.from_cloud_image import CloudImageBuilder
@@ -38,7 +39,8 @@ def build_image(request: ImageRequest) -> ImageRecord:
     """Build the image and write it with its record beside it; return the record.
 
     Raises:
-        UsageError: the description does not fit its method, or programs are missing; names all of them.
+        UsageError: the description does not fit its method, a mirror is no address, or programs are missing; names
+            all of them.
         ToolError: a program failed.
         OutputError: the image exists and ``force`` is not given, or it cannot be written.
     """
@@ -48,6 +50,7 @@ def build_image(request: ImageRequest) -> ImageRecord:
         raise OutputError(f"{out} is not a regular file")
     if out.exists() and not request.force:
         raise OutputError(f"{out} exists already", hint="--force replaces it")
+    check_mirrors(request)
     need_programs((*builder.programs(description), QEMU_IMG))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -66,6 +69,28 @@ def build_image(request: ImageRequest) -> ImageRecord:
         raise OutputError(f"{error.filename or out}: {error.strerror}") from error
     write_file(out.with_name(record_name(out.name)), render_record(record).encode(), force=True)
     return record
+
+
+def check_mirrors(request: ImageRequest) -> None:
+    """Return if what takes the place of the description's addresses can be one; stock images may be files, too.
+
+    Raises:
+        UsageError: it is neither http nor https.
+    """
+    for option, place in (("--mirror", request.mirror), ("--security-mirror", request.security_mirror)):
+        may_be_file = request.description.method is not Method.DEBOOTSTRAP
+        if place is None or (may_be_file and "://" not in place) or _is_web_address(place):
+            continue
+        hint = "an address begins with http:// or https://" + ("; or give the path of a file" if may_be_file else "")
+        raise UsageError(f"{option} {place}: not the address of a server", hint=hint)
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def pack_disk(disk: Path, out: Path) -> None:
@@ -100,6 +125,7 @@ def make_record(request: ImageRequest, made: MadeDisk, packed: Path) -> ImageRec
         built_from=made.built_from,
         agent_version=read_agent_version(request.assets) if description.agent else None,
         packages=tuple(PackageVersion(name=name, version=version) for name, version in sorted(made.packages)),
+        left_out=() if request.with_repositories else description.repository_packages,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from b2ct.apply.agent import AGENT_UNIT, AGENT_UNITS, ZIPAPP_PATH
-from b2ct.apply.checks import NOTHING, Verdict, judge
+from b2ct.apply.checks import ABSENT, NOTHING, Verdict, judge
 from b2ct.plan.image import Contextualization
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def has_cvmfs(guest: Guest) -> bool:
 
 def _check_cvmfs(guest: Guest) -> Verdict:
     if not has_cvmfs(guest):
-        return NOTHING
+        return Verdict(ok=True, detail=f"{ABSENT}: workers need it")
     problems = [] if guest.has("/etc/auto.master.d/cvmfs.autofs") or guest.has("/etc/auto.master") else ["no autofs"]
     return judge(problems, "the client is there")
 

@@ -13,7 +13,8 @@ from b2ct.apply.agent import AGENT_UNITS, agent_files
 from b2ct.apply.image.builder import MadeDisk
 from b2ct.apply.image.disk import disk_programs, write_disk
 from b2ct.apply.image.guest_root import NAMESPACES, ROOT_PROGRAMS, clean_root, run_steps, write_files
-from b2ct.apply.tool import Program, run_tool
+from b2ct.apply.repository.download import explain_failure
+from b2ct.apply.tool import Program, ToolError, run_tool
 from b2ct.errors import RemoteError, UsageError
 from b2ct.plan.artifact import Artifact
 from b2ct.plan.guest_debian import (
@@ -122,7 +123,11 @@ def install_packages(
         "TMPDIR": str(workspace),
         "DEBIAN_FRONTEND": "noninteractive",
     }
-    run_tool([*NAMESPACES, *argv], env=env)
+    try:
+        run_tool([*NAMESPACES, *argv], program=argv[0], env=env)
+    except ToolError as error:
+        error.hint = error.hint or f"is the mirror's address right, {sources[0].url}? --mirror names another"
+        raise
 
 
 def read_packages(root: Path) -> tuple[tuple[str, str], ...]:
@@ -150,9 +155,8 @@ def load_key(repository: Repository, workspace: Path) -> Artifact:
                 if len(data) > _LARGEST_KEY:
                     raise RemoteError(f"{repository.key}: too large for a key")
     except requests.RequestException as error:
-        raise RemoteError(
-            f"repository {repository.name}: its key cannot be had: {error}", hint="--without-repositories leaves it out"
-        ) from error
+        message = f"repository {repository.name}: its key {repository.key} cannot be had: {explain_failure(error)}"
+        raise RemoteError(message, hint="--without-repositories leaves it out") from error
     raw, key = workspace / "key.raw", workspace / "key.gpg"
     raw.write_bytes(data)
     home = workspace / "gnupg"

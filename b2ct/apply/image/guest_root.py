@@ -48,7 +48,8 @@ def run_steps(root: Path, steps: Iterable[Step], log: Callable[[str], None]) -> 
     for step in steps:
         log(f"in the guest: {' '.join(step.argv)}")
         try:
-            run_tool([*NAMESPACES, "sh", "-c", _ENTER, "sh", root, *step.argv], timeout_s=step.timeout_s)
+            argv: list[str | Path] = [*NAMESPACES, "sh", "-c", _ENTER, "sh", root, *step.argv]
+            run_tool(argv, program=" ".join(step.argv), timeout_s=step.timeout_s)
         except ToolError as error:
             if step.must_work:
                 raise

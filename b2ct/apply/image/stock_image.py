@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from b2ct.apply.repository.download import DownloadError, fetch_file
+from b2ct.apply.repository.download import DownloadError, explain_failure, fetch_file
 from b2ct.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _find(url: str, *, needs_https: bool) -> tuple[str, int]:
         hint = "if it is your own certificate, REQUESTS_CA_BUNDLE names the file of its authority"
         raise DownloadError(f"{url}: the server's certificate cannot be trusted", hint=hint) from error
     except requests.RequestException as error:
-        words = error if isinstance(error, requests.HTTPError) else "no server answers there"
+        words = explain_failure(error)
         if isinstance(error, requests.TooManyRedirects):
             words = f"it is redirected more than {_REDIRECTS} times"
         hint = "check the address and the network, or download it and give the file"

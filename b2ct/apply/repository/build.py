@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from b2ct.apply.files import write_file
+from b2ct.apply.image.boot_record import need_boot_record
 from b2ct.apply.repository.address import check_address
 from b2ct.apply.repository.folder import make_folder, place_file, remove_others
-from b2ct.apply.repository.images import ImageFile, find_image
+from b2ct.apply.repository.images import ImageFile, find_image, find_warnings
 from b2ct.apply.repository.load import load_bundle
 from b2ct.apply.signature import SUFFIX, SignatureError, is_by, sign_bytes, sign_file, verify_bytes
 from b2ct.errors import OutputError, UsageError
@@ -74,6 +75,8 @@ class MarketplaceReport:
     """Paths that are gone."""
     missing: tuple[str, ...] = field(default=())
     """Images of bundles that were not at hand, and are not published: file names."""
+    warnings: tuple[str, ...] = ()
+    """What the records of the images warn of, a line each."""
 
 
 def build_marketplace(request: MarketplaceRequest, progress: Callable[[str], None] | None = None) -> MarketplaceReport:
@@ -100,7 +103,8 @@ def build_marketplace(request: MarketplaceRequest, progress: Callable[[str], Non
         removed = () if request.keep_older else remove_others(out, index)
     except OSError as error:
         raise OutputError(f"{error.filename or out}: {error.strerror}") from error
-    return MarketplaceReport(index, tuple(builder.added), removed, tuple(dict.fromkeys(builder.missing)))
+    missing = tuple(dict.fromkeys(builder.missing))
+    return MarketplaceReport(index, tuple(builder.added), removed, missing, find_warnings(builder.found))
 
 
 @dataclass(slots=True)
@@ -115,6 +119,8 @@ class _Builder:
     progress: Callable[[str], None]
     added: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    found: list[Path] = field(default_factory=list)
+    """Image files that are published."""
 
     def publish(self) -> dict[tuple[str, str], IndexBundle]:
         """Put files and images of the bundles into the folder; return their entries by name and version."""
@@ -137,8 +143,11 @@ class _Builder:
             file = find_image(image, self.request.images_folder, bundle.folder, read_all=True)
             if file is None:
                 self.missing.append(image.file_name)
-            else:
-                found.append((image, file))
+                continue
+            if file.record is None:  # nobody can tell what it is: `b2ct image build` did not make it
+                need_boot_record(file.path)
+            found.append((image, file))
+            self.found.append(file.path)
         if not found:
             hint = f"b2ct image build {bundle.manifest.images[0].build} makes one"
             raise UsageError(

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,7 +89,7 @@ class Repository:
             files = tuple(Artifact(file.name, self._fetch(file.path, file.size, file.sha256)) for file in entry.files)
             shutil.rmtree(folder, ignore_errors=True)
             write_tree(folder, files)
-        return with_repository(load_bundle(folder), entry, self.url)
+        return replace(with_repository(load_bundle(folder), entry, self.url), origin=self.url)
 
     def _fetch(self, path: str, size: int, sha256: str) -> bytes:
         url = f"{self.url}/{path}"

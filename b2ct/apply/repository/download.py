@@ -36,6 +36,9 @@ _PASSING = frozenset(
 
 
 _REASONS = {
+    "Unable to connect to proxy": "the proxy does not let us through",
+    "Cannot connect to proxy": "the proxy does not let us through",
+    "timed out": "the server does not answer in time",
     "Connection refused": "nothing answers there",
     "Name or service not known": "there is no such server",
     "Temporary failure in name resolution": "the server's name cannot be looked up",
@@ -184,23 +187,30 @@ def _errors(url: str) -> Iterator[None]:
         yield
     except requests.exceptions.SSLError as error:
         hint = "if it is your own certificate, REQUESTS_CA_BUNDLE names the file of its authority"
-        raise DownloadError(f"{url}: the server's certificate cannot be trusted", hint=hint) from error
+        raise DownloadError(f"{url}: {explain_failure(error)}", hint=hint) from error
     except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
-        raise _PassingError(f"{url}: the server does not answer in time", hint="try again later") from error
+        raise _PassingError(f"{url}: {explain_failure(error)}", hint="try again later") from error
     except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError, urllib3.exceptions.HTTPError) as error:
         hint = "check the address and the network, and try again"
-        raise _PassingError(f"{url}: {_reason(error)}", hint=hint) from error
+        raise _PassingError(f"{url}: {explain_failure(error)}", hint=hint) from error
     except requests.RequestException as error:
-        raise DownloadError(f"{url}: {error}", hint="an address begins with http:// or https://") from error
+        hint = "an address begins with http:// or https://"
+        raise DownloadError(f"{url}: {explain_failure(error)}", hint=hint) from error
 
 
-def _reason(error: Exception) -> str:
-    """Return why a connection failed, in few words: the libraries' own name objects and addresses in memory."""
-    words = str(error)
-    for found, meaning in _REASONS.items():
-        if found in words:
-            return meaning
-    return "the connection broke"
+def explain_failure(error: requests.RequestException | urllib3.exceptions.HTTPError) -> str:
+    """Return why a request failed, in few words: the libraries' own name objects and addresses in memory."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return "the server's certificate cannot be trusted"
+    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
+        return "the server does not answer in time"
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"the server answers {error.response.status_code} {error.response.reason}"
+    broken = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError, urllib3.exceptions.HTTPError)
+    if isinstance(error, broken):
+        words = str(error)
+        return next((meaning for found, meaning in _REASONS.items() if found in words), "the connection broke")
+    return str(error)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from b2ct.errors import B2ctError, OutputError, UsageError
 from b2ct.plan.image_record import ImageRecord, record_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     import minisign
@@ -66,6 +67,17 @@ def find_image(
         raise ImageFileError(f"{path} cannot be read: {error.strerror}") from error
     _compare(found, image)
     return found
+
+
+def find_warnings(paths: Iterable[Path]) -> tuple[str, ...]:
+    """Return what the records beside image files warn of, one line each; files without a record are passed over.
+
+    Raises:
+        ImageFileError: a record is none.
+    """
+    places = (path.with_name(record_name(path.name)) for path in paths)
+    records = (_load_record(place) for place in places if place.is_file())
+    return tuple(dict.fromkeys(record.warning for record in records if record.warning))
 
 
 def fetch_image(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from b2ct.apply.repository.check import check_encoded_user_data, check_guests, check_placeholders, check_user_data
@@ -21,7 +22,7 @@ from b2ct.plan.bundle import (
 from b2ct.plan.one_grammar import parse_template
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from b2ct.assets import Assets
@@ -56,6 +57,7 @@ def load_provided_bundles(assets: Assets) -> tuple[Bundle, ...]:
             for place in places
         ],
         PROVIDED,
+        "B2CT",
     )
 
 
@@ -72,15 +74,16 @@ def load_bundles_in(folder: Path) -> tuple[Bundle, ...]:
     if not found:
         hint = f"a bundle is a folder with {', '.join(FILES)}"
         raise UsageError(f"{folder} holds no bundle" if folder.is_dir() else f"{folder}: no such folder", hint=hint)
-    return _load_all([({name: place / name for name in FILES}, place, str(place)) for place in found], str(folder))
+    sources = [({name: place / name for name in FILES}, place, str(place)) for place in found]
+    return _load_all(sources, str(folder), f"{folder}/")
 
 
-def _load_all(sources: list[tuple[Mapping[str, Path], Path, str]], what: str) -> tuple[Bundle, ...]:
+def _load_all(sources: Sequence[tuple[Mapping[str, Path], Path, str]], what: str, origin: str) -> tuple[Bundle, ...]:
     bundles: list[Bundle] = []
     problems: list[Problem] = []
     for paths, folder, shown in sources:
         try:
-            bundles.append(make_bundle(paths, folder, shown))
+            bundles.append(replace(make_bundle(paths, folder, shown), origin=origin))
         except SiteFileError as error:
             problems += error.problems
     if problems:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from b2ct.apply.image.build import BUILDERS, build_image
+from b2ct.apply.image.build import BUILDERS, build_image, check_mirrors
 from b2ct.apply.image.builder import ImageRequest, MadeDisk
-from b2ct.apply.tool import Program, ToolError, need_programs, run_tool
+from b2ct.apply.tool import Program, ToolError, find_telling_lines, need_programs, run_tool
 from b2ct.assets import Assets
 from b2ct.cli.interrupt import terminated_as_interrupt
 from b2ct.errors import OutputError, UsageError
@@ -91,6 +93,33 @@ def test_the_record_beside_it_says_what_it_is(out: Path) -> None:
     assert record.agent_version
 
 
+def test_the_record_says_what_was_left_out(out: Path) -> None:
+    record = build_image(replace(request(out), with_repositories=False))
+    assert record.left_out == ("cvmfs",)
+    assert build_image(request(out, force=True)).left_out == ()
+
+
+@pytest.mark.parametrize("option", ["--mirror", "--security-mirror"])
+@pytest.mark.parametrize("place", ["htp://foo", "ftp://foo/x", "http:///debian", "http://[", "file:///srv", "debian"])
+def test_a_mirror_that_is_no_address_is_refused_before_anything_starts(out: Path, option: str, place: str) -> None:
+    mirror, security_mirror = (place, None) if option == "--mirror" else (None, place)
+    wanted = replace(request(out), mirror=mirror, security_mirror=security_mirror)
+    with pytest.raises(UsageError, match=re.escape(f"{option} {place}: not the address")) as caught:
+        build_image(wanted)
+    assert caught.value.hint == "an address begins with http:// or https://"
+    assert not out.parent.exists()
+
+
+def test_a_stock_image_may_be_a_file(tmp_path: Path) -> None:
+    description = DESCRIPTION.model_copy(update={"method": Method.CLOUD_IMAGE})
+    mirrored = ImageRequest(description, Assets(), tmp_path / "x.qcow2", mirror="stock.qcow2")
+    check_mirrors(mirrored)
+    with pytest.raises(UsageError, match="--mirror htp://foo: not the address of a server") as caught:
+        check_mirrors(replace(mirrored, mirror="htp://foo"))
+    assert caught.value.hint
+    assert "or give the path of a file" in caught.value.hint
+
+
 def test_the_same_disk_gives_the_same_image(out: Path) -> None:
     first = build_image(request(out))
     assert build_image(request(out, force=True)) == first
@@ -148,7 +177,23 @@ def test_a_failed_tool_says_what_ran_and_what_it_wrote() -> None:
         run_tool(["sh", "-c", "echo out; echo sorry >&2; exit 3"])
     assert caught.value.returned == 3
     assert caught.value.stdout == "out\n"
-    assert caught.value.message.endswith("failed with exit code 3\nsorry")
+    assert caught.value.message == "sh failed with exit code 3\nsorry"
+
+
+def test_of_a_long_log_only_what_tells_the_reason_is_shown() -> None:
+    lines = [*(f"Get:{n} http://mirror.example/x libgpg-error0" for n in range(30)), "E: no {1..9}", "x" * 2000]
+    with pytest.raises(ToolError) as caught:
+        run_tool(["sh", "-c", 'printf "%s\\n" "$@" >&2; exit 25', "sh", *lines, *(f"I: step {n}" for n in range(9))])
+    first, *shown = caught.value.message.splitlines()
+    assert first == "sh failed with exit code 25"
+    assert shown == ["E: no {1..9}", *(f"I: step {n}" for n in range(4, 9))]
+    assert max(map(len, find_telling_lines("\n".join(lines)))) == 300
+    assert lines[-1] in caught.value.stderr
+
+
+def test_a_program_behind_another_is_the_one_that_is_named() -> None:
+    with pytest.raises(ToolError, match=r"^mmdebstrap failed with exit code 1$"):
+        run_tool(["env", "sh", "-c", "exit 1"], program="mmdebstrap")
 
 
 def test_a_tool_that_hangs_is_ended() -> None:

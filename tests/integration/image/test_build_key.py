@@ -62,12 +62,12 @@ def test_a_flood_is_no_key(served: tuple[str, Path], tmp_path: Path) -> None:
 def test_a_key_that_breaks_off_is_no_key(served: tuple[str, Path], tmp_path: Path) -> None:
     with serve(served[1]) as web:
         web.faults["binary.gpg"] = Fault(cut_after=50)
-        with pytest.raises(RemoteError, match="its key cannot be had"):
+        with pytest.raises(RemoteError, match=r"its key .* cannot be had: the connection broke"):
             load_key(repository(f"{web.url}/binary.gpg"), tmp_path)
 
 
 def test_a_key_that_is_not_there_is_told_with_what_to_do(served: tuple[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(RemoteError, match="repository cernvm: its key cannot be had: 404") as caught:
+    with pytest.raises(RemoteError, match=r"repository cernvm: its key .* cannot be had: .* answers 404") as caught:
         load_key(repository(f"{served[0]}/none.gpg"), tmp_path)
     assert caught.value.hint == "--without-repositories leaves it out"
 

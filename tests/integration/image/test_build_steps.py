@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from b2ct.apply.image.builder import ImageRequest
+from b2ct.apply.image.from_packages import install_packages
 from b2ct.apply.image.guest_root import clean_root, run_steps, write_files
 from b2ct.apply.tool import ToolError
+from b2ct.assets import Assets
 from b2ct.plan.artifact import Artifact
-from b2ct.plan.guest_debian import MASKED, WARM_PROGRAM, Step, make_steps
+from b2ct.plan.guest_debian import MASKED, WARM_PROGRAM, Step, make_sources, make_steps
 from b2ct.render.guest_debian import WARM_SCRIPT
 from tests.rigs.process import run_tool
 from tests.rigs.tools import need_root, need_tool
@@ -100,6 +103,22 @@ def test_a_repository_that_cannot_be_mounted_is_told_and_the_others_are_warmed(r
 def test_a_step_that_must_work_stops_the_build(root: Path) -> None:
     with pytest.raises(ToolError, match="exit code 3"):
         run_steps(root, [Step(("sh", "-c", "exit 3"), 30)], lambda _line: None)
+
+
+def test_a_mirror_where_nothing_answers_is_told_in_a_few_lines(tmp_path: Path) -> None:
+    need_tool("mmdebstrap", "unshare")
+    need_root()
+    (tmp_path / "early").mkdir()
+    mirror = "http://127.0.0.1:1/debian"
+    sources = make_sources(DESCRIPTION, mirror, mirror)
+    with pytest.raises(ToolError) as caught:
+        install_packages(DESCRIPTION, ImageRequest(DESCRIPTION, Assets(), tmp_path / "x.qcow2"), sources, tmp_path)
+    first, *shown = caught.value.message.splitlines()
+    assert first == "mmdebstrap failed with exit code 25"
+    assert 1 <= len(shown) <= 6
+    assert max(map(len, shown)) <= 300
+    assert any("Failed to fetch http://127.0.0.1:1/debian/dists/" in line for line in shown)
+    assert caught.value.hint == f"is the mirror's address right, {mirror}? --mirror names another"
 
 
 def test_a_step_that_hangs_is_ended_with_all_it_started(root: Path) -> None:

@@ -57,6 +57,7 @@ def test_a_clean_image_passes_every_check(golden: Path) -> None:
     assert report.system == "Debian GNU/Linux 12 (bookworm)"
     assert report.contextualization == (Contextualization.CLOUD_INIT,)
     assert (report.agent, report.cvmfs) == (True, False)
+    assert [c.detail for c in report.checks if c.name == "CVMFS client"] == ["absent: workers need it"]
     assert report.sha256 == hashlib.sha256(golden.read_bytes()).hexdigest()
 
 

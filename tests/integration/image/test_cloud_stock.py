@@ -121,7 +121,41 @@ def test_a_server_that_is_not_there_is_said_in_few_words(web: Web) -> None:
     url = f"{web.url.rpartition(':')[0]}:1/x"
     with pytest.raises(DownloadError) as caught:
         load_stock(request(url))
-    assert caught.value.message == f"{url}: no server answers there"
+    assert caught.value.message == f"{url}: nothing answers there"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            requests.ConnectionError("HTTPSConnectionPool(host='x', port=443): Max retries exceeded"),
+            "the connection broke",
+        ),
+        (
+            requests.ConnectionError("Failed to resolve 'x' ([Errno -2] Name or service not known)"),
+            "there is no such server",
+        ),
+        (requests.ConnectTimeout("HTTPSConnectionPool(host='x')"), "the server does not answer in time"),
+        (requests.exceptions.SSLError("HTTPSConnectionPool(host='x')"), "the server's certificate cannot be trusted"),
+        (
+            requests.ConnectionError("Pool(host='x'): Read timed out."),
+            "the server does not answer in time",
+        ),
+        (requests.exceptions.ProxyError("Unable to connect to proxy"), "the proxy does not let us through"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_libraries_say_is_put_into_few_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception, words: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(requests.Session, "get", fail)
+    with pytest.raises(DownloadError) as caught:
+        load_stock(request("https://stock.example/x"))
+    assert caught.value.message == f"https://stock.example/x: {words}"
 
 
 def test_what_is_not_there_is_said(web: Web) -> None:

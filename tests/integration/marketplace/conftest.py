@@ -12,7 +12,7 @@ from b2ct.apply.repository.build import MarketplaceReport, MarketplaceRequest, b
 from b2ct.apply.repository.client import Repository, open_repository
 from b2ct.apply.repository.download import Patience
 from b2ct.apply.repository.load import load_bundle
-from tests.rigs.bundles import write_bundle, write_image
+from tests.rigs.bundles import write_bundle, write_image, write_record
 from tests.rigs.web import Web, serve
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Workshop:
         """Write a bundle and its first image; return its folder."""
         image = self.images / f"worker-el9-{version}.qcow2"
         if not image.exists():
-            write_image(image, content)
+            write_record(write_image(image, content))
         return write_bundle(self.home / f"bundle-{version}", version=version, images=images)
 
     def build(self, *folders: Path, timestamp: int = EPOCH, keep_older: bool = True) -> MarketplaceReport:

@@ -15,7 +15,7 @@ from b2ct.apply.repository import build
 from b2ct.apply.repository.client import open_repository
 from b2ct.apply.signature import load_public_key, load_secret_key, sign_file, verify_bytes
 from b2ct.errors import OutputError, UsageError
-from tests.rigs.bundles import write_image
+from tests.rigs.bundles import write_image, write_record
 from tests.rigs.process import run_tool
 from tests.rigs.tools import need_tool
 from tests.rigs.web import serve
@@ -132,10 +132,10 @@ def test_the_time_of_an_index_never_goes_back(workshop: Workshop) -> None:
 def test_a_published_version_cannot_change(workshop: Workshop) -> None:
     workshop.build()
     before = files_in(workshop.out)
-    write_image(workshop.images / "worker-el9-1.0.0.qcow2", "other")
+    write_record(write_image(workshop.images / "worker-el9-1.0.0.qcow2", "other"))
     with pytest.raises(UsageError, match=r"worker 1\.0\.0 is published already, with another images/worker-el9-1"):
         workshop.build()
-    write_image(workshop.images / "worker-el9-1.0.0.qcow2", "one")
+    write_record(write_image(workshop.images / "worker-el9-1.0.0.qcow2", "one"))
     folder = workshop.bundle()
     (folder / "image.one").write_text((folder / "image.one").read_text() + 'DESCRIPTION = "new"\n')
     with pytest.raises(UsageError, match=r"with another image\.one"):
@@ -164,7 +164,7 @@ def test_guests_that_are_not_built_are_told_and_can_come_later(workshop: Worksho
     report = workshop.build(folder)
     assert report.missing == ("worker-el8-1.0.0.qcow2",)
     assert [image.guest for image in report.index.bundles[0].images] == ["el9"]
-    write_image(workshop.images / "worker-el8-1.0.0.qcow2", "eight")
+    write_record(write_image(workshop.images / "worker-el8-1.0.0.qcow2", "eight"))
     (workshop.images / "worker-el9-1.0.0.qcow2").unlink()
     report = workshop.build(folder)
     assert [image.guest for image in report.index.bundles[0].images] == ["el9", "el8"]

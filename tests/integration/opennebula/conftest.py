@@ -59,7 +59,10 @@ class Case:
     def make_image(self, name: str) -> None:
         path = self.folder / "images" / name
         path.parent.mkdir(exist_ok=True)
-        run_tool(["qemu-img", "create", "-q", "-f", "qcow2", path, "64M"])
+        raw = self.folder / "disk.raw"
+        raw.write_bytes(bytes(510) + b"\x55\xaa")  # a boot record: without one, nobody would publish it
+        run_tool(["qemu-img", "resize", "-q", "-f", "raw", raw, "64M"])
+        run_tool(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, path])
 
     def make_bundle(self, version: str, image_version: str) -> None:
         """Write a version of belle2-worker into the site's bundles/."""

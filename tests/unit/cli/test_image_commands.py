@@ -13,6 +13,7 @@ from b2ct.apply.image.qcow2 import DiskFormat
 from b2ct.cli import image_commands
 from b2ct.cli import main as cli
 from b2ct.errors import ExitCode
+from tests.unit.plan.test_image_record import RECORD
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +39,7 @@ FOUND = ImageCheck(
     contextualization=(),
     agent=False,
     cvmfs=False,
-    checks=(Check("format", ok=True, detail="raw"),),
+    checks=(Check("format", ok=True, detail="raw"), Check("CVMFS client", ok=True, detail="absent: workers need it")),
 )
 
 
@@ -47,10 +48,25 @@ def test_sizes_and_partitions_are_for_people(
 ) -> None:
     monkeypatch.setattr(image_commands, "check_image", lambda *_, **__: FOUND)
     assert cli.main(["image", "check", "x.img"]) == ExitCode.DONE
-    lines = capsys.readouterr().out.splitlines()
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     assert lines[0] == "file:         x.img (10.0 GiB, takes 3 MiB)"
     assert "  1: 1 MiB at 1 MiB, BIOS boot" in lines
     assert "  2: 9.0 GiB at 2 MiB, data, ext4" in lines
+    assert "ok  format        raw" in lines
+    assert "-   CVMFS client  absent: workers need it" in lines
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_build_ends_with_what_is_left_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, form: list[str]
+) -> None:
+    record = RECORD.model_copy(update={"left_out": ("cvmfs",)})
+    monkeypatch.setattr(image_commands, "build_image", lambda _: record)
+    assert cli.main(["image", "build", "worker-el9", "--without-repositories", *form]) == ExitCode.DONE
+    assert capsys.readouterr().err.splitlines()[-1] == f"warning: {record.warning}"
+    monkeypatch.setattr(image_commands, "build_image", lambda _: RECORD)
+    assert cli.main(["image", "build", "worker-el9", *form]) == ExitCode.DONE
+    assert "warning" not in capsys.readouterr().err
 
 
 def test_a_site_s_own_description_is_found_and_judged(

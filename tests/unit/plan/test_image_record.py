@@ -38,6 +38,20 @@ def test_it_reads_back_the_same() -> None:
     assert read_record(render_record(RECORD), "x.json") == RECORD
 
 
+def test_a_record_of_before_says_that_nothing_was_left_out() -> None:
+    old = {key: value for key, value in json.loads(render_record(RECORD)).items() if key != "left_out"}
+    assert read_record(json.dumps(old), "x.json") == RECORD
+    assert RECORD.warning == ""
+
+
+def test_what_was_left_out_is_warned_of() -> None:
+    assert RECORD.model_copy(update={"left_out": ("cvmfs", "egi")}).warning == (
+        "worker-x-1.0.0.qcow2 was built without its repositories' packages, cvmfs, egi: workers of communities with "
+        "CVMFS repositories will not become READY"
+    )
+    assert "READY" not in RECORD.model_copy(update={"left_out": ("egi",)}).warning
+
+
 def test_it_is_plain_json() -> None:
     data = json.loads(render_record(RECORD))
     assert data["record"] == "1"

@@ -7,37 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from b2ct.apply.repository.images import ImageFileError, find_image
+from b2ct.apply.repository.images import ImageFileError, find_image, find_warnings
 from b2ct.plan.bundle import BundleImage
-from b2ct.plan.image import Contextualization, Family, Method
-from b2ct.plan.image_record import ImageRecord, record_name, render_record
-from tests.rigs.bundles import write_image
+from b2ct.plan.image_record import record_name
+from tests.rigs.bundles import write_image, write_record
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 IMAGE = BundleImage(guest="el9", build="worker-el9", version="1.0.0")
-
-
-def write_record(path: Path, sha256: str = "", size: int = 0) -> None:
-    data = path.read_bytes()
-    record = ImageRecord(
-        name="worker-el9",
-        version="1.0.0",
-        title="Worker",
-        family=Family.EL,
-        release="9",
-        file=path.name,
-        bytes=size or len(data),
-        virtual_bytes=2 * 1024**3,
-        sha256=sha256 or hashlib.sha256(data).hexdigest(),
-        md5=hashlib.md5(data, usedforsecurity=False).hexdigest(),
-        boot=(),
-        contextualization=Contextualization.CLOUD_INIT,
-        method=Method.KICKSTART,
-        built_from=(),
-    )
-    path.with_name(record_name(path.name)).write_text(render_record(record))
 
 
 def test_an_image_is_beside_the_manifest_or_in_the_folder_of_images(tmp_path: Path) -> None:
@@ -65,6 +43,14 @@ def test_the_record_is_believed_unless_all_is_read(tmp_path: Path) -> None:
         find_image(IMAGE, tmp_path, read_all=True)
     write_record(path)
     assert find_image(IMAGE, tmp_path, read_all=True) == find_image(IMAGE, tmp_path)
+
+
+def test_a_record_warns_of_what_was_left_out_once(tmp_path: Path) -> None:
+    path = write_record(write_image(tmp_path / IMAGE.file_name), left_out=("cvmfs",))
+    whole = write_record(write_image(tmp_path / "whole.qcow2"))
+    bare = write_image(tmp_path / "bare.qcow2")
+    (warning,) = find_warnings([path, whole, bare, path])
+    assert warning.startswith(f"{IMAGE.file_name} was built without its repositories' packages, cvmfs: ")
 
 
 def test_a_file_of_another_size_than_recorded_is_refused(tmp_path: Path) -> None:
