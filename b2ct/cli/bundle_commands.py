@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from b2ct.apply.files import write_tree
+from b2ct.apply.opennebula.sources import Upload
 from b2ct.apply.publish import ImportRequest, Via, plan_import, plan_removal, render_bundles
+from b2ct.apply.repository.images import find_warnings
 from b2ct.cli.app import (
     DryRunOption,
     ForceOption,
@@ -27,7 +29,7 @@ from b2ct.cli.bundle_source import (
     open_site_if_there,
 )
 from b2ct.cli.cloud_plan import run_plan
-from b2ct.cli.output import align, print_json, stderr
+from b2ct.cli.output import align, print_json, print_warnings, stderr
 from b2ct.errors import UsageError
 from b2ct.plan.publication import choose_bundle, version_key
 from b2ct.render.publication import Numbers
@@ -55,12 +57,13 @@ def list_bundles(
     """Show which bundles there are: B2CT's own, those in bundles/ beside the site file, and those of --from."""
     model = open_site_if_there(site, quiet=True)
     bundles = find_site_bundles(site, model, source, make_trust(model, key, unsigned=unsigned))
-    rows = [bundle.manifest for bundle in sorted(bundles, key=_place)]
+    rows = [(bundle.manifest, bundle.origin) for bundle in sorted(bundles, key=_place)]
     if as_json:
-        print_json("bundle-list", {"bundles": [manifest.model_dump(mode="json") for manifest in rows]})
+        documents = [{**manifest.model_dump(mode="json"), "from": origin} for manifest, origin in rows]
+        print_json("bundle-list", {"bundles": documents})
         return
-    cells = [(row.name, row.version, row.title, ", ".join(image.guest for image in row.images)) for row in rows]
-    typer.echo("\n".join(align([("bundle", "version", "what it is", "guests"), *cells])))
+    cells = [(m.name, m.version, origin, m.title, ", ".join(image.guest for image in m.images)) for m, origin in rows]
+    typer.echo("\n".join(align([("bundle", "version", "from", "what it is", "guests"), *cells])))
 
 
 @bundle_app.command("show")
@@ -214,4 +217,6 @@ def import_templates(  # noqa: PLR0913 - how images travel differs from site to 
         bind=bind,
         public_key=trust.public_key,
     )
-    run_plan("import-templates", plan_import(request), dry_run=dry_run, yes=yes, as_json=as_json)
+    planned = plan_import(request)
+    print_warnings(find_warnings(source.path for source in planned.sources.values() if isinstance(source, Upload)))
+    run_plan("import-templates", planned, dry_run=dry_run, yes=yes, as_json=as_json)
