@@ -15,7 +15,10 @@ AGENT_UNIT = "b2ct-vm-agent.service"
 """The unit to enable; it pulls in the others."""
 
 AGENT_UNITS = ("b2ct-vm-context.service", "b2ct-vm-scratch.service", AGENT_UNIT)
-"""All units, in the order in which they start."""
+"""All units that start with the machine, in that order."""
+
+PILOT_UNIT = "b2ct-vm-pilot.service"
+"""The unit that the agent starts when the machine is ready."""
 
 ZIPAPP_PATH = "usr/libexec/b2ct-vm/agent.pyz"
 

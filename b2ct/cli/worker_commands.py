@@ -54,6 +54,7 @@ def contextualize(  # noqa: PLR0913 - what ssh has to know, and what the worker 
             kind=context["B2CT_KIND"],
             cvmfs_repositories=tuple(filter(None, context.get("B2CT_CVMFS_REPOSITORIES", "").split(","))),
             cvmfs_proxy=context["B2CT_CVMFS_PROXY"],
+            pilot=context.get("B2CT_PILOT", ""),
         ),
         timeout_s=timeout,
     )

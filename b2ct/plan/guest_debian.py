@@ -19,6 +19,7 @@ _MINIMAL = (
     "fdisk",
     "initramfs-tools",
     "iproute2",
+    "libnss-systemd",
     "openssh-server",
     "sudo",
     "systemd-resolved",
@@ -27,7 +28,7 @@ _MINIMAL = (
 )
 """What every guest has: it boots, grows its root, reads its context, has a network, lets root in by key.
 
-cloud-init reads OpenNebula's context.sh as another user, by way of sudo.
+cloud-init reads OpenNebula's context.sh as another user, by way of sudo; libnss-systemd knows the pilot's user by name.
 """
 
 WARM_PROGRAM = "tmp/b2ct-warm-cvmfs"

@@ -326,6 +326,7 @@ class _Planner:
             "B2CT_CVMFS_REPOSITORIES": ",".join(community.cvmfs) if community else "",
             "B2CT_CVMFS_PROXY": self._cvmfs_proxy(vm) if kind is Kind.WORKER else "",
             "B2CT_SCRATCH": "/dev/vdb" if scratch else "",
+            "B2CT_PILOT": (community.pilot or "") if community and kind is Kind.WORKER else "",
         }
         return tuple((name, value) for name, value in values.items() if value)
 

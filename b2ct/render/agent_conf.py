@@ -19,6 +19,7 @@ class AgentSettings:
     cvmfs_proxy: str = ""
     cvmfs_quota_mib: int | None = None
     scratch: str = ""
+    pilot: str = ""
     onegate_endpoint: str = ""
     vmid: str = ""
     hostname: str = ""

@@ -64,6 +64,9 @@ def _check_communities(site: Site) -> Iterator[Finding]:
             if set(key) & set(SHELL_CHARACTERS):
                 message = f"none of {' '.join(SHELL_CHARACTERS)} can be in a key: one-context hands it to a shell"
                 yield Finding(("vo", i, "ssh_keys", j), message, "change the comment")
+        if set(community.pilot or "") & set(SHELL_CHARACTERS):
+            message = f"none of {' '.join(SHELL_CHARACTERS)} can be in it: one-context hands it to a shell"
+            yield Finding(("vo", i, "pilot"), message, "call a script, on CVMFS or in user-data")
         if community.name in OPENNEBULA_GROUPS:
             yield Finding(("vo", i, "name"), f"{community.name} is a group of OpenNebula itself", "choose another name")
         if community.user in OPENNEBULA_USERS:

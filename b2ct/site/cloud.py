@@ -45,6 +45,9 @@ class Limits(SiteModel):
     """Memory."""
 
 
+Command = Annotated[str, pattern(r"^[^\x00-\x1f\x7f\u0080-\u009f\u2028\u2029]+$", 1000, "one line for the shell")]
+
+
 class Community(SiteModel):
     """A virtual organisation (VO) that the site serves: a group in OpenNebula, with its quota and its templates."""
 
@@ -52,6 +55,8 @@ class Community(SiteModel):
     """The VO's name, ``belle``; its group in OpenNebula is called the same."""
     cvmfs: tuple[DomainName, ...] = ()
     """CVMFS repositories that its jobs need, ``belle.cern.ch``."""
+    pilot: Command | None = None
+    """What its workers run when they are ready, ``/cvmfs/t2k.egi.eu/pilot/start.sh``; left out: nothing."""
     limits: Limits = Limits()
     """The most that it may use."""
     user: Name | None = None

@@ -30,6 +30,7 @@ IMAGE_BYTES = 3_700_000_000
 """What such an image used to take: 3.7 GB."""
 EMULATED_TIMEOUT_S = 900
 
+PILOT = "id -un >who; exec sleep 1000"
 QUESTIONS = {
     "host name": "hostname",
     "root": "df -B1 --output=size / | tail -n 1",
@@ -37,6 +38,7 @@ QUESTIONS = {
     "host key": "cat /etc/ssh/ssh_host_ed25519_key.pub",
     "settled": "for i in $(seq 120); do systemctl list-jobs --no-legend | grep -q . || break; sleep 2; done",
     "agent": "systemctl is-active b2ct-vm-agent.service",
+    "pilot": "for i in $(seq 60); do cat /scratch/pilot/who 2>/dev/null && break; sleep 2; done",
     "scratch": "findmnt -n -o SOURCE,FSTYPE /scratch",
     "failed": "systemctl --failed --no-legend --plain",
     "warnings": "grep -hE 'WARNING|ERROR' /var/log/cloud-init.log || true",
@@ -59,12 +61,13 @@ def ask(worker: Worker) -> Boot:
 
 
 def bundle_context(name: str) -> dict[str, str]:
-    """CONTEXT of a bundle's VM template, without the CVMFS repositories: no mirror here has the client."""
+    """CONTEXT of a bundle's VM template, with a pilot; without CVMFS, whose client no mirror here has."""
     file = f"templates/{name}/template.txt"
     template = parse_template(Assets().read_text(file), file)
     (context,) = (entry.value for entry in template if entry.name == "CONTEXT")
     assert isinstance(context, tuple)
-    return {key: value for key, value in context if not key.startswith("B2CT_CVMFS_")}
+    without_cvmfs = {key: value for key, value in context if not key.startswith("B2CT_CVMFS_")}
+    return {**without_cvmfs, "B2CT_PILOT": PILOT}
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +112,7 @@ def test_the_context_makes_it_a_worker(boots: dict[Firmware, Boot], firmware: Fi
     answers = boots[firmware].answers
     assert answers["host name"] == HOST_NAME
     assert answers["agent"] == "active"
+    assert answers["pilot"] == "b2ct-vm-pilot"
     assert answers["scratch"].split() == ["/dev/vdb", "ext4"]
     assert int(answers["root"]) > 11 * 1024**3
     assert not answers["failed"]

@@ -15,6 +15,7 @@ from b2ct_vmagent.context import load_context, save_cd
 from b2ct_vmagent.errors import AgentError
 from b2ct_vmagent.log import log
 from b2ct_vmagent.paths import Paths
+from b2ct_vmagent.pilot import prepare_pilot
 from b2ct_vmagent.programs import run_program
 from b2ct_vmagent.scratch import prepare_scratch
 from b2ct_vmagent.service import make_status, run_service
@@ -31,6 +32,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
         "context": _context,
         "check": _check,
         "scratch": _scratch,
+        "pilot": _pilot,
     }
     try:
         return commands[chosen.command](chosen, Paths(chosen.root))
@@ -60,6 +62,7 @@ def _make_parser() -> argparse.ArgumentParser:
     context.add_argument("--save", action="store_true", help="copy OpenNebula's context CD to /run/b2ct-vm")
     commands.add_parser("check", help="make the checks now and show them; exit code 0 when ready")
     commands.add_parser("scratch", help="mount the scratch disk, formatted if it is blank (b2ct-vm-scratch.service)")
+    commands.add_parser("pilot", help="write down what the pilot's unit has to run (b2ct-vm-pilot.service)")
     return parser
 
 
@@ -109,3 +112,8 @@ def _scratch(_chosen: argparse.Namespace, paths: Paths) -> int:
     check = prepare_scratch(paths, load_context(paths).settings, run_program)
     print("{}: {}".format(check.state.value, check.detail))
     return 1 if check.state is State.FAILED else 0
+
+
+def _pilot(_chosen: argparse.Namespace, paths: Paths) -> int:
+    print("runs in {}".format(prepare_pilot(paths, load_context(paths).settings)))
+    return 0

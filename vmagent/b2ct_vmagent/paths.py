@@ -39,6 +39,16 @@ class Paths(NamedTuple):
         return self.at("/scratch")
 
     @property
+    def pilot_run(self) -> str:
+        """Folder of the pilot's unit that lives as long as the unit (RuntimeDirectory)."""
+        return self.at("/run/b2ct-vm-pilot")
+
+    @property
+    def pilot_state(self) -> str:
+        """Folder that the pilot runs in when there is no scratch disk (StateDirectory)."""
+        return self.at("/var/lib/b2ct-vm-pilot")
+
+    @property
     def work(self) -> str:
         """The folder on whose file system jobs write when there is no scratch disk."""
         return self.at("/var")

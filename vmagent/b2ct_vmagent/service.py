@@ -14,6 +14,7 @@ from b2ct_vmagent.files import make_folder
 from b2ct_vmagent.log import log
 from b2ct_vmagent.onegate import OneGate
 from b2ct_vmagent.paths import Paths
+from b2ct_vmagent.pilot import start_pilot
 from b2ct_vmagent.programs import Runner, run_program
 from b2ct_vmagent.reports import Delivery
 from b2ct_vmagent.scratch import check_scratch
@@ -59,6 +60,7 @@ def run_service(paths: Paths, stop: threading.Event, run: Runner = run_program) 
     deliveries = make_deliveries(context)
     status: Optional[Status] = None
     check_due_s = 0.0
+    started = not context.settings.pilot
     try:
         while not stop.is_set():
             if time.monotonic() >= check_due_s:
@@ -66,6 +68,7 @@ def run_service(paths: Paths, stop: threading.Event, run: Runner = run_program) 
                 for delivery in deliveries:
                     delivery.offer(status.facts())
                 _write(paths, context, status, deliveries)
+                started = started or _start_pilot(status, run)
             tried = [delivery.push(time.monotonic()) for delivery in deliveries]
             if status and any(tried):
                 _write(paths, context, status, deliveries)
@@ -96,6 +99,19 @@ def _check(paths: Paths, context: Context, run: Runner, before: Optional[Status]
     if not status.ready:
         period_s = min(period_s, UNREADY_PERIOD_S)
     return status, time.monotonic() + period_s * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, hides nothing
+
+
+def _start_pilot(status: Status, run: Runner) -> bool:
+    """Start the pilot of a machine that is ready, and return whether that was done."""
+    if not status.ready:
+        return False
+    try:
+        start_pilot(run)
+    except AgentError as error:
+        log("error", str(error))
+        return False
+    log("info", "started the pilot")
+    return True
 
 
 def _write(paths: Paths, context: Context, status: Status, deliveries: List[Delivery]) -> None:

@@ -22,6 +22,7 @@ class Settings(NamedTuple):
     cvmfs_proxy: str = ""
     cvmfs_quota_mib: Optional[int] = None
     scratch: str = ""
+    pilot: str = ""
     onegate_endpoint: str = ""
     vmid: str = ""
     hostname: str = ""
@@ -79,6 +80,12 @@ def _device(text: str) -> str:
     return text
 
 
+def _command(text: str) -> str:
+    if len(text) > 1000 or not text.isprintable():
+        raise AgentError("has to be one line for the shell, at most 1000 characters")
+    return text
+
+
 def _endpoint(text: str) -> str:
     if not _ENDPOINT.fullmatch(text):
         raise AgentError("has to be a URL, such as http://169.254.16.9:5030")
@@ -100,6 +107,7 @@ KEYS = (
     Key("cvmfs_proxy", ("B2CT_CVMFS_PROXY",), _proxy),
     Key("cvmfs_quota_mib", ("B2CT_CVMFS_QUOTA_MIB",), _number(100, 100000000)),
     Key("scratch", ("B2CT_SCRATCH",), _device),
+    Key("pilot", ("B2CT_PILOT",), _command),
     Key("onegate_endpoint", ("ONEGATE_ENDPOINT",), _endpoint),
     Key("vmid", ("VMID",), _vmid),
     Key("hostname", ("SET_HOSTNAME", "NAME"), _text),

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from b2ct.apply.agent import AGENT_UNITS
+import pytest
+
+from b2ct.apply.agent import AGENT_UNITS, PILOT_UNIT
 from b2ct.apply.contextualize import UNPACK, ContextualizeRequest, contextualize_host, make_archive
 from b2ct.assets import Assets
 from b2ct.render.agent_conf import AgentSettings
@@ -88,6 +90,37 @@ def test_it_becomes_ready_in_its_sandbox_and_is_gone_when_stopped(machine: Machi
     assert container.run(["b2ct-vm-agent", "status"]).returncode == 1
     result = container.tell("systemctl", "show", "-p", "Result", "--value", "b2ct-vm-agent")
     assert result.strip() == "success"
+
+
+SPY = "cat /etc/b2ct-vm/agent.conf >secret 2>&1 || [ $(id -u) = 0 ] || echo refused >>out"
+PILOT = f"echo $USER $(pwd) $HOME $TMPDIR >out; {SPY}"
+
+
+@pytest.mark.parametrize("folder", ["/scratch/pilot", "/var/lib/b2ct-vm-pilot"])
+def test_the_pilot_runs_once_under_a_user_of_its_own(machine: Machine, folder: str) -> None:
+    container = machine.container
+    scratch = folder.startswith("/scratch")
+    if scratch:  # as b2ct-vm-scratch.service leaves it, which has no disk here
+        container.tell("mkdir", "-p", "/scratch")
+        container.tell("mount", "-t", "tmpfs", "none", "/scratch")
+    try:
+        settings = AgentSettings(scratch="/dev/vdb" if scratch else "", pilot=PILOT)
+        install(machine, settings)
+        done = f"grep -qs refused {folder}/out && exit; sleep 0.1"
+        container.tell("sh", "-c", f"for i in $(seq 100); do {done}; done; exit 1")
+        assert container.tell("cat", f"{folder}/out") == f"b2ct-vm-pilot {folder} {folder} {folder}\nrefused\n"
+        container.tell("rm", f"{folder}/out")
+        container.tell("systemctl", "restart", "b2ct-vm-agent")
+        container.tell("sh", "-c", UNTIL_READY)
+        assert container.tell("systemctl", "is-active", "b2ct-vm-pilot") == "active\n"
+        assert container.run(["test", "-e", f"{folder}/out"]).returncode == 1
+        verified = container.run(["systemd-analyze", "verify", PILOT_UNIT])
+        assert (verified.returncode, verified.stderr) == (0, b"")
+    finally:
+        container.tell("systemctl", "stop", "b2ct-vm-pilot")
+        if scratch:
+            container.tell("umount", "/scratch")
+        container.tell("rm", "-rf", "/scratch", "/var/lib/private/b2ct-vm-pilot", "/var/lib/b2ct-vm-pilot")
 
 
 def test_killed_it_comes_back_and_an_old_status_is_gone(machine: Machine) -> None:

@@ -114,8 +114,11 @@ def raw_server(answer: bytes | None) -> Iterator[str]:
                 connection = server.accept()[0]
                 held.append(connection)
                 if answer is not None:
-                    connection.recv(65536)
+                    connection.settimeout(5)
                     connection.sendall(answer)
+                    connection.shutdown(socket.SHUT_WR)
+                    while connection.recv(65536):  # closed with data unread, a connection is reset
+                        pass
                     connection.close()
 
     with socket.create_server(("127.0.0.1", 0)) as server:

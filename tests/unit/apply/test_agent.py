@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from b2ct.apply.agent import AGENT_UNIT, AGENT_UNITS, agent_files, build_agent
+from b2ct.apply.agent import AGENT_UNIT, AGENT_UNITS, PILOT_UNIT, agent_files, build_agent
 from b2ct.assets import Assets
 
 if TYPE_CHECKING:
@@ -42,13 +42,14 @@ def test_the_files_of_a_guest() -> None:
         "usr/bin/b2ct-vm-agent": 0o755,
         "usr/lib/systemd/system/b2ct-vm-agent.service": 0o644,
         "usr/lib/systemd/system/b2ct-vm-context.service": 0o644,
+        "usr/lib/systemd/system/b2ct-vm-pilot.service": 0o644,
         "usr/lib/systemd/system/b2ct-vm-scratch.service": 0o644,
         "usr/lib/tmpfiles.d/b2ct-vm.conf": 0o644,
         "usr/libexec/b2ct-vm/agent": 0o755,
         "usr/libexec/b2ct-vm/agent.pyz": 0o644,
     }
     assert list(files) == sorted(files)
-    assert {f"usr/lib/systemd/system/{unit}" for unit in AGENT_UNITS} <= set(files)
+    assert {f"usr/lib/systemd/system/{unit}" for unit in (*AGENT_UNITS, PILOT_UNIT)} <= set(files)
     assert AGENT_UNIT in AGENT_UNITS
 
 

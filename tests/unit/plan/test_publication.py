@@ -102,6 +102,18 @@ def test_the_agent_is_told_the_sites_squids_and_repositories() -> None:
     assert context["B2CT_CVMFS_PROXY"] == "http://10.10.0.11:3128"
     assert context["B2CT_CVMFS_REPOSITORIES"] == "belle.cern.ch"
     assert (context["B2CT_VO"], context["B2CT_SITE"], context["B2CT_FLAVOUR"]) == ("belle", "torino", "1core")
+    assert "B2CT_PILOT" not in context
+
+
+def test_the_agent_is_told_the_pilot_of_its_community_and_a_squid_is_not() -> None:
+    community = {"name": "belle", "cvmfs": ["belle.cern.ch"], "pilot": "/cvmfs/belle.cern.ch/pilot 'a b'"}
+    squid = {"bundle": "squid", "vo": "belle", "network": "private", "address": "192.168.100.20"}
+    publication, findings = publish({"bundle": "generic-worker", "vo": "belle"}, squid, vo=[community])
+    assert findings == []
+    assert [dict(template.context).get("B2CT_PILOT") for template in publication.templates] == [
+        "/cvmfs/belle.cern.ch/pilot 'a b'",
+        None,
+    ]
 
 
 def test_a_squid_on_the_cloud_has_a_fixed_address_that_the_workers_know() -> None:

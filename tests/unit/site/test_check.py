@@ -129,6 +129,14 @@ def findings(data: dict[str, Any]) -> list[tuple[str, str, Severity]]:
     return [(".".join(map(str, loc)), message, severity) for loc, message, _, severity in check_site(site)]
 
 
+@pytest.mark.parametrize("character", '"$`\\')
+def test_a_pilot_that_a_shell_would_change_on_its_way_is_refused(character: str) -> None:
+    (finding,) = findings(changed("vo", [{"name": "belle", "pilot": f"run {character}x"}]))
+    assert finding[0] == "vo.0.pilot"
+    assert "one-context hands it to a shell" in finding[1]
+    assert findings(changed("vo", [{"name": "belle", "pilot": "run 'it' 100% & sleep 1; a | b"}])) == []
+
+
 @pytest.mark.parametrize(("key", "empty", "lack"), [("gateway", None, "no gateway"), ("dns", [], "no name servers")])
 def test_networks_from_which_virtual_machines_reach_nothing_are_reported(key: str, empty: object, lack: str) -> None:
     data = changed(f"networks.private.{key}", empty)

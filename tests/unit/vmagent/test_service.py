@@ -75,6 +75,35 @@ def test_becomes_ready_tells_it_and_ends(tmp_path: Path, monkeypatch: pytest.Mon
     assert not (tmp_path / "run/b2ct-vm/status.json").exists()
 
 
+def test_the_pilot_is_started_once_when_the_machine_is_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "UNREADY_PERIOD_S", 0.1)
+    starts: list[bool] = []
+
+    def start(argv: Sequence[str], timeout_s: float) -> Done:
+        if argv[0] == "systemctl":
+            starts.append((tmp_path / "var").exists())
+            return Done(int(len(starts) == 1), "busy")
+        return run(argv, timeout_s)
+
+    (tmp_path / "etc/b2ct-vm").mkdir(parents=True)
+    (tmp_path / "etc/b2ct-vm/agent.conf").write_text("[agent]\npilot = run it\nperiod_s = 1\n", encoding="ascii")
+    paths, stop = Paths(str(tmp_path)), threading.Event()
+    thread = threading.Thread(target=run_service, args=(paths, stop, start))
+    thread.start()
+    try:
+        wait_for(paths, lambda document: not document["ready"])
+        (tmp_path / "var").mkdir()
+        wait_for(paths, lambda document: document["ready"])
+        deadline = time.monotonic() + 10
+        while len(starts) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(1.5)
+    finally:
+        stop.set()
+        thread.join(10)
+    assert starts == [True, True]
+
+
 def test_what_cannot_be_set_up_is_a_problem_of_the_settings(tmp_path: Path) -> None:
     for folder in ("usr/bin", "etc/b2ct-vm", "var"):
         (tmp_path / folder).mkdir(parents=True)
