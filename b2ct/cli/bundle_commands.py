@@ -201,7 +201,8 @@ def import_templates(  # noqa: PLR0913 - how images travel differs from site to 
 ) -> None:
     """Bring the images and VM templates of the site's vms into OpenNebula, with the groups and networks they need.
 
-    Shows every step first. Does nothing the second time; after a failure, the same command goes on.
+    Shows every step, then does it; asks only before something is removed. Does nothing the second time; after a
+    failure, the same command goes on.
     """
     model = open_site(site, quiet=as_json)
     trust = make_trust(model, key, unsigned=unsigned)
