@@ -51,8 +51,8 @@ def _objections(
     if any((one.kind, one.id) == (item.kind, item.id) for one in kept):
         yield "the site still wants it: take it out of the site file first"
     if item.uses:
-        what = {Kind.NETWORK: "leases", Kind.GROUP: "users", Kind.CLUSTER: "members"}.get(item.kind, "virtual machines")
-        yield f"it is in use by {item.uses} {what}: remove those first"
+        what = {Kind.NETWORK: "lease", Kind.GROUP: "user", Kind.CLUSTER: "member"}.get(item.kind, "virtual machine")
+        yield f"it is in use by {item.uses} {what}{'s' if item.uses > 1 else ''}: remove them first"
     names = [name for name, owner, template in _templates(facts, steps, gone) if _uses(template, owner, item)]
     if names:
         yield f"these VM templates use it: {', '.join(sorted(names))}: remove or change them first"

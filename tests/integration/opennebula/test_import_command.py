@@ -274,7 +274,7 @@ def test_bundle_remove_leaves_what_virtual_machines_run_from(case: Case) -> None
     client.call("template.instantiate", int(case.templates()["worker"].ID), "vm", False, "", False)  # noqa: FBT003 - as the call has it
     code, out, _ = case.run("belle2-worker", "--yes", command="remove")
     assert code == 0
-    assert "it is in use by 1 virtual machines" in out
+    assert "it is in use by 1 virtual machine:" in out
     assert case.templates() == {}
     assert case.one.image_id("worker-debian12-1.0.0") is not None
     assert "Nothing can be removed now." in case.run("belle2-worker", "--yes", command="remove")[2]

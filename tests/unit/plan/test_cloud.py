@@ -240,7 +240,7 @@ def test_what_is_used_is_not_removed() -> None:
     plan = make_cloud_plan([], cloud, remove=[old, busy], site=SITE)
     assert [(s.verb, s.reason) for s in plan.steps] == [
         (Verb.REFUSE, "these VM templates use it: by-number: remove or change them first"),
-        (Verb.REFUSE, "it is in use by 4 virtual machines: remove those first"),
+        (Verb.REFUSE, "it is in use by 4 virtual machines: remove them first"),
     ]
 
 
