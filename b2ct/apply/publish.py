@@ -11,6 +11,7 @@ from b2ct.apply.opennebula.connect import connect, has_onegate
 from b2ct.apply.opennebula.probe import probe_cloud
 from b2ct.apply.opennebula.report import Event, Phase
 from b2ct.apply.opennebula.sources import Download, OnFrontend, Upload
+from b2ct.apply.opennebula.upload import split_address
 from b2ct.apply.repository.images import fetch_image, find_image
 from b2ct.apply.repository.load import load_bundles_in, load_provided_bundles
 from b2ct.apply.repository.source import load_bundles
@@ -147,9 +148,11 @@ def plan_import(request: ImportRequest, client: OneClient | None = None) -> Plan
 
     Raises:
         SiteFileError: with every problem of the site's ``vms``.
-        UsageError: credentials or an image's file are missing.
+        UsageError: credentials or an image's file are missing, or ``bind`` is no address.
         RemoteError: the front-end refused, or could not be reached.
     """
+    if request.bind:
+        split_address(request.bind)
     client = client or connect(request.site, request.path.parent)
     site = request.site
     facts = probe_cloud(client, tuple(Kind))

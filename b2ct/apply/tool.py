@@ -54,10 +54,14 @@ class ToolError(B2ctError):
 
 
 def find_telling_lines(text: str) -> list[str]:
-    """Return the few lines of a program's output that say why it failed, in their order: errors, then the last ones."""
+    """Return the few lines of a program's output that say why it failed, in their order.
+
+    The first error, which mostly is the cause, then the last ones, then other lines.
+    """
     lines = list(dict.fromkeys(line.rstrip() for line in text.splitlines() if line.strip()))
     telling = [bool(_TELLING.search(line)) for line in lines]
-    ranked = sorted(range(len(lines)), key=lambda number: (telling[number], number))
+    first = telling.index(True) if True in telling else -1
+    ranked = sorted(range(len(lines)), key=lambda number: (number == first, telling[number], number))
     return [shorten(lines[number]) for number in sorted(ranked[-_SHOWN_LINES:])]
 
 

@@ -20,6 +20,7 @@ from b2ct.cli.output import print_json, print_problems, stderr
 from b2ct.errors import OutputError, Problem, Severity, SiteFileError, UsageError
 from b2ct.plan.publication import check_bundles
 from b2ct.render.starter import Answers, render_starter
+from b2ct.site.findings import Finding
 from b2ct.site.load import locate_findings, read_site, read_site_text
 from b2ct.site.model import Site, TimeZone
 from b2ct.site.types import MEANINGS, DomainName, HostName, SshKey
@@ -147,6 +148,8 @@ def _check_bundles(path: Path, site: Site) -> tuple[Problem, ...]:
         return locate_findings(check_bundles(site, find_site_bundles(path, site, None, Trust())), path)
     except SiteFileError as error:
         return error.problems
+    except UsageError as error:
+        return locate_findings([Finding(("sources", "bundles"), error.message, error.hint or "")], path)
 
 
 @app.command()

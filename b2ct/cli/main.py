@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
             print_error(UsageError(error.format_message(), hint="--help shows how it is called"), as_json=as_json)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        print_error(B2ctError("interrupted; nothing was left behind"), as_json=as_json)
+        print_error(B2ctError("interrupted"), as_json=as_json)
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()

@@ -175,7 +175,8 @@ def make_publication(
 def check_bundles(site: Site, bundles: Sequence[Bundle]) -> Iterator[Finding]:
     """Return what is wrong with the site's ``vms``, as far as it can be told without asking the cloud.
 
-    A version that is not at hand may still be in the cloud, so it is a warning.
+    Only a warning is a version that is not at hand, since the cloud may still have it, and a bundle, since
+    ``import-templates --from`` may name where it is.
     """
     planner = _Planner(site, bundles, None, onegate=False)
     names: list[tuple[Loc, str]] = []
@@ -183,7 +184,7 @@ def check_bundles(site: Site, bundles: Sequence[Bundle]) -> Iterator[Finding]:
         loc: Loc = ("vms", i)
         _, entry, problems = planner.choose(vm, loc)
         for problem in problems:
-            missing = problem.loc == (*loc, "version")
+            missing = problem.loc[-1] in {"bundle", "version"} and planner.choose(vm, loc)[0] is None
             yield problem._replace(severity=Severity.WARNING) if missing else problem
         if entry:
             names += [(loc, template_name(vm, entry.guest, flavour)) for flavour in flavours(vm)]

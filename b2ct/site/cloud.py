@@ -6,7 +6,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ByteSize, Field
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
 
 from b2ct.site.types import (
     DomainName,
@@ -45,7 +45,15 @@ class Limits(SiteModel):
     """Memory."""
 
 
-Command = Annotated[str, pattern(r"^[^\x00-\x1f\x7f\u0080-\u009f\u2028\u2029]+$", 1000, "one line for the shell")]
+def _printable(text: str) -> str:
+    """Refuse what nobody can see: characters that a web page has in the place of blanks, among others."""
+    if not text.isprintable():
+        raise ValueError("it holds characters that cannot be printed, or blanks that are none: type it anew")
+    return text
+
+
+Command = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_printable)]
+"""One line for the shell; the VM agent takes no other (``vmagent/b2ct_vmagent/settings.py``)."""
 
 
 class Community(SiteModel):

@@ -39,9 +39,9 @@ class Paths(NamedTuple):
         return self.at("/scratch")
 
     @property
-    def pilot_run(self) -> str:
-        """Folder of the pilot's unit that lives as long as the unit (RuntimeDirectory)."""
-        return self.at("/run/b2ct-vm-pilot")
+    def pilot(self) -> str:
+        """What the pilot's unit runs; there as soon as the pilot was started."""
+        return os.path.join(self.run, "pilot")
 
     @property
     def pilot_state(self) -> str:

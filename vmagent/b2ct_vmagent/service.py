@@ -14,7 +14,7 @@ from b2ct_vmagent.files import make_folder
 from b2ct_vmagent.log import log
 from b2ct_vmagent.onegate import OneGate
 from b2ct_vmagent.paths import Paths
-from b2ct_vmagent.pilot import start_pilot
+from b2ct_vmagent.pilot import check_pilot, start_pilot
 from b2ct_vmagent.programs import Runner, run_program
 from b2ct_vmagent.reports import Delivery
 from b2ct_vmagent.scratch import check_scratch
@@ -37,6 +37,7 @@ def make_status(paths: Paths, context: Context, run: Runner) -> Status:
             check_scratch(paths, settings),
             check_disk(paths, settings),
             *check_cvmfs(paths, settings, run),
+            check_pilot(settings, run),
         )
     )
 
@@ -68,7 +69,7 @@ def run_service(paths: Paths, stop: threading.Event, run: Runner = run_program) 
                 for delivery in deliveries:
                     delivery.offer(status.facts())
                 _write(paths, context, status, deliveries)
-                started = started or _start_pilot(status, run)
+                started = started or _start_pilot(paths, status, run)
             tried = [delivery.push(time.monotonic()) for delivery in deliveries]
             if status and any(tried):
                 _write(paths, context, status, deliveries)
@@ -101,16 +102,16 @@ def _check(paths: Paths, context: Context, run: Runner, before: Optional[Status]
     return status, time.monotonic() + period_s * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, hides nothing
 
 
-def _start_pilot(status: Status, run: Runner) -> bool:
-    """Start the pilot of a machine that is ready, and return whether that was done."""
+def _start_pilot(paths: Paths, status: Status, run: Runner) -> bool:
+    """Start the pilot of a machine that is ready; return whether nothing is left to do."""
     if not status.ready:
         return False
     try:
-        start_pilot(run)
+        if start_pilot(paths, run):
+            log("info", "asked systemd to start the pilot")
     except AgentError as error:
         log("error", str(error))
         return False
-    log("info", "started the pilot")
     return True
 
 

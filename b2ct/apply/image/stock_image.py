@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import requests
 
+from b2ct.apply.repository.client import cache_folder
 from b2ct.apply.repository.download import DownloadError, explain_failure, fetch_file
 from b2ct.errors import OutputError, UsageError
 
@@ -46,9 +46,8 @@ def load_stock(request: ImageRequest) -> Path:
 
 
 def stock_folder() -> Path:
-    """Return where downloads are kept (XDG Base Directory Specification 0.8)."""
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(home) if home.startswith("/") else Path.home() / ".cache") / "b2ct" / "stock"
+    """Return where downloads are kept; raises UsageError for a user without a home."""
+    return cache_folder() / "stock"
 
 
 def _download(url: str, checksum: str | None, request: ImageRequest) -> Path:

@@ -13,7 +13,7 @@ from b2ct.apply.opennebula.probe import read_members, read_pool, who_asks
 from b2ct.apply.opennebula.rules import may_start, start_rule
 from b2ct.errors import B2ctError, UsageError
 from b2ct.plan.attributes import Attribute, first_text
-from b2ct.plan.cloud import REPLACED
+from b2ct.plan.cloud import BROKEN, REPLACED
 from b2ct.plan.cloud_compare import (
     CLUSTER_DIFFERENCE,
     GIVEN_ONCE,
@@ -112,7 +112,7 @@ class Objects:
         try:
             number = self.line.make(self._allocation(wanted, extra), lambda: self._look(wanted))
         except OneError as error:
-            if error.trouble is Trouble.NAME_TAKEN and self._look(wanted) is not None:
+            if error.trouble is Trouble.NAME_TAKEN and self._is_there(wanted):
                 message = "it was made meanwhile, as by another run of this command"
                 raise MadeMeanwhileError(message, hint="let that one end, then run this again") from error
             raise
@@ -192,6 +192,11 @@ class Objects:
             if item.name == wanted.name and (item.mark == wanted.mark or wanted.kind in MARKED_LATER)
         ]
         return found[-1].id if found else None
+
+    def _is_there(self, wanted: Wanted) -> bool:
+        """Whether an object with the wanted name and mark is there, and usable."""
+        found = read_members(wanted.kind, read_pool(self.line, wanted.kind), {})
+        return any((o.name, o.mark) == (wanted.name, wanted.mark) and o.state != BROKEN for o in found)
 
     def _mark(self, wanted: Wanted, number: int) -> None:
         """Mark a new object that could not be marked in the making; without its mark it does not stay."""

@@ -30,7 +30,8 @@ _RANGE = re.compile(r"bytes=(?P<first>\d*)-(?P<last>\d*)")
 
 BIND = re.compile(
     r"(?P<bare>[0-9A-Fa-f]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)"
-    r"|(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[\w.-]+))(?::(?P<port>\d{1,5}))?"
+    r"|(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[\w.-]+))(?::(?P<port>\d{1,5}))?",
+    re.ASCII,
 )
 """An IPv6 address as it is, or an address with an optional port (RFC 3986 3.2)."""
 
@@ -84,7 +85,7 @@ class FileServer:
 
     def __init__(self, bind: str) -> None:
         self.bind = bind
-        self._address, self._port = _split_address(bind)
+        self._address, self._port = split_address(bind)
         self._files: dict[str, _File] = {}
         self._http: _Listener | None = None
 
@@ -143,8 +144,12 @@ def address_towards(endpoint: str) -> str:
         ) from error
 
 
-def _split_address(bind: str) -> tuple[str, int]:
-    """Return the address and the port of ``bind``; port 0 when it names none."""
+def split_address(bind: str) -> tuple[str, int]:
+    """Return the address and the port of ``bind``; port 0 when it names none.
+
+    Raises:
+        UsageError: it is neither ``ADDRESS`` nor ``ADDRESS:PORT``.
+    """
     found = BIND.fullmatch(bind)
     port = int(found["port"] or 0) if found else 0
     if not found or port > LAST_PORT:

@@ -55,7 +55,7 @@ def test_the_same_under_the_systemd_of_debian_13(tmp_path: Path) -> None:
 
 def check_units(container: Container) -> None:
     """Check that systemd knows every line of the units, and what the running agent may do."""
-    done = container.run(["systemd-analyze", "verify", *AGENT_UNITS])
+    done = container.run(["systemd-analyze", "verify", *AGENT_UNITS, PILOT_UNIT])
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     pid = container.tell("systemctl", "show", "-p", "MainPID", "--value", "b2ct-vm-agent").strip()
     lines = container.tell("cat", f"/proc/{pid}/status").splitlines()
@@ -114,13 +114,26 @@ def test_the_pilot_runs_once_under_a_user_of_its_own(machine: Machine, folder: s
         container.tell("sh", "-c", UNTIL_READY)
         assert container.tell("systemctl", "is-active", "b2ct-vm-pilot") == "active\n"
         assert container.run(["test", "-e", f"{folder}/out"]).returncode == 1
-        verified = container.run(["systemd-analyze", "verify", PILOT_UNIT])
-        assert (verified.returncode, verified.stderr) == (0, b"")
     finally:
         container.tell("systemctl", "stop", "b2ct-vm-pilot")
         if scratch:
             container.tell("umount", "/scratch")
         container.tell("rm", "-rf", "/scratch", "/var/lib/private/b2ct-vm-pilot", "/var/lib/b2ct-vm-pilot")
+
+
+def test_a_pilot_that_fails_is_told_and_not_started_again(machine: Machine) -> None:
+    container = machine.container
+    try:
+        install(machine, AgentSettings(pilot="echo ran >>out; exit 3"))
+        failed = "systemctl is-failed --quiet b2ct-vm-pilot && exit; sleep 0.1"
+        container.tell("sh", "-c", f"for i in $(seq 100); do {failed}; done; exit 1")
+        container.tell("systemctl", "restart", "b2ct-vm-agent")
+        warned = "b2ct-vm-agent status | grep 'warning  pilot: it failed' && exit; sleep 0.1"
+        container.tell("sh", "-c", f"for i in $(seq 100); do {warned}; done; exit 1")
+        assert container.tell("cat", "/var/lib/b2ct-vm-pilot/out") == "ran\n"
+    finally:
+        container.tell("systemctl", "reset-failed", "b2ct-vm-pilot")
+        container.tell("rm", "-rf", "/var/lib/private/b2ct-vm-pilot", "/var/lib/b2ct-vm-pilot")
 
 
 def test_killed_it_comes_back_and_an_old_status_is_gone(machine: Machine) -> None:

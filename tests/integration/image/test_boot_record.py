@@ -46,7 +46,7 @@ def test_a_disk_with_a_boot_record_is_taken(tmp_path: Path, layout: str) -> None
     need_boot_record(tmp_path / "disk.raw")
 
 
-@pytest.mark.parametrize("layout", LAYOUTS.keys() - UNKNOWN)
+@pytest.mark.parametrize("layout", sorted(LAYOUTS.keys() - UNKNOWN))
 def test_a_disk_without_is_refused(tmp_path: Path, layout: str) -> None:
     disk = make_disk(tmp_path / "disk.qcow2", layout, end=b"..")
     for path in (disk, disk.with_suffix(".raw")):

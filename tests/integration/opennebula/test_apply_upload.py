@@ -108,7 +108,20 @@ def test_it_listens_at_the_port_that_is_named(file: Path, tmp_path: Path, bind: 
     assert (tmp_path / "whole").read_bytes() == file.read_bytes()
 
 
-@pytest.mark.parametrize("bind", ["", ":8080", "10.0.0.1:x", "10.0.0.1:65536", "http://10.0.0.1", "[::1", "a b"])
+@pytest.mark.parametrize(
+    "bind",
+    [
+        "",
+        ":8080",
+        "10.0.0.1:x",
+        "10.0.0.1:65536",
+        "http://10.0.0.1",
+        "[::1",
+        "a b",
+        "127.0.0.1:\uff18\uff10",
+        "\xe9" * 70,
+    ],
+)
 def test_what_is_no_address_to_listen_on_is_refused(bind: str) -> None:
     with pytest.raises(UsageError, match="is no address to listen on"):
         FileServer(bind)

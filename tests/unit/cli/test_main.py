@@ -205,6 +205,14 @@ def test_check_looks_at_the_bundles_of_the_vms_too(tmp_path: Path, capsys: pytes
     assert code == ExitCode.SITE_FILE
     assert "belle2-worker has no guest debian11" in err
     assert "there is no bundle bele2-worker" in err
+    site.write_text(json.dumps({**SITE, "vms": vms[1:]}))
+    code, out, err = run(capsys, "check", site)
+    assert (code, "there is no bundle bele2-worker" in err) == (ExitCode.DONE, True)  # it may be elsewhere
+    assert "can be used" in out
+    site.write_text(json.dumps({**SITE, "sources": {"bundles": "ftp://x/b"}, "vms": vms}))
+    code, _, err = run(capsys, "check", site)
+    assert code == ExitCode.SITE_FILE
+    assert "sources.bundles" in err
     (tmp_path / "bundles" / "own").mkdir(parents=True)
     (tmp_path / "bundles" / "own" / "bundle.yaml").write_text("name: [")
     code, _, err = run(capsys, "check", site)

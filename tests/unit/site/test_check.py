@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from b2ct.errors import Severity
 from b2ct.site.check import check_site
@@ -135,6 +136,12 @@ def test_a_pilot_that_a_shell_would_change_on_its_way_is_refused(character: str)
     assert finding[0] == "vo.0.pilot"
     assert "one-context hands it to a shell" in finding[1]
     assert findings(changed("vo", [{"name": "belle", "pilot": "run 'it' 100% & sleep 1; a | b"}])) == []
+
+
+@pytest.mark.parametrize("pilot", ["", "a\nb", "run\u00a0it", "run\u200bit", "x" * 1001])
+def test_a_pilot_that_the_agent_would_refuse_is_refused(pilot: str) -> None:
+    with pytest.raises(ValidationError):
+        Site.model_validate(changed("vo", [{"name": "belle", "pilot": pilot}]))
 
 
 @pytest.mark.parametrize(("key", "empty", "lack"), [("gateway", None, "no gateway"), ("dns", [], "no name servers")])

@@ -50,6 +50,8 @@ def test_takes(option: str, text: str, value: object) -> None:
         ("scratch", "/dev/../etc/passwd"),
         ("scratch", "/dev/vdb -x"),
         ("pilot", "x\ny"),
+        ("pilot", "run\u00a0it"),
+        ("pilot", "run\u200bit"),
         ("pilot", "x" * 1001),
         ("onegate_endpoint", "ftp://x"),
         ("onegate_endpoint", "http://x\r\nX-A: b"),
