@@ -213,6 +213,7 @@ def test_check_looks_at_the_bundles_of_the_vms_too(tmp_path: Path, capsys: pytes
     code, _, err = run(capsys, "check", site)
     assert code == ExitCode.SITE_FILE
     assert "sources.bundles" in err
+    site.write_text(json.dumps({**SITE, "vms": vms}))
     (tmp_path / "bundles" / "own").mkdir(parents=True)
     (tmp_path / "bundles" / "own" / "bundle.yaml").write_text("name: [")
     code, _, err = run(capsys, "check", site)
