@@ -75,8 +75,8 @@ class Client:
     key: minisign.KeyPair
     home: Path
 
-    def open(self, url: str = "") -> Repository:
-        return open_repository(url or self.web.url, self.key.public_key, self.home / "cache", patience=PATIENCE)
+    def open(self, url: str = "", patience: Patience = PATIENCE) -> Repository:
+        return open_repository(url or self.web.url, self.key.public_key, self.home / "cache", patience=patience)
 
     def leftovers(self) -> list[str]:
         """Return every file that the client has, but for those that only remember times."""

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import minisign
@@ -15,6 +16,7 @@ from b2ct.apply.repository import build
 from b2ct.apply.repository.client import open_repository
 from b2ct.apply.signature import load_public_key, load_secret_key, sign_file, verify_bytes
 from b2ct.errors import OutputError, UsageError
+from tests.integration.marketplace.conftest import PATIENCE
 from tests.rigs.bundles import write_image, write_record
 from tests.rigs.process import run_tool
 from tests.rigs.tools import need_tool
@@ -242,7 +244,8 @@ def test_who_reads_while_it_is_built_sees_a_whole_index_every_time(workshop: Wor
     thread.start()
     seen = set()
     while not done.is_set():
-        repository = client.open()
+        # index and signature are two files: who reads between them waits, in the end until all is built
+        repository = client.open(patience=replace(PATIENCE, retry_waits_s=(0.5, 10)))
         seen.add(len(repository.index.bundles))
         assert repository.load("worker").manifest.version == repository.versions("worker")[0]
     thread.join()
