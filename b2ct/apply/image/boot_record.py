@@ -6,6 +6,7 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, BinaryIO
 
+from b2ct.apply.checks import judge
 from b2ct.apply.image.check_container import ImageError, check_format, check_standalone, open_container
 from b2ct.apply.image.qcow2 import HEADER_BYTES, DiskFormat
 from b2ct.plan.image_disk import SECTOR
@@ -13,6 +14,7 @@ from b2ct.plan.image_disk import SECTOR
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from b2ct.apply.checks import Verdict
     from b2ct.apply.image.check_container import Container
 
 SIGNATURE = b"\x55\xaa"
@@ -33,15 +35,22 @@ def need_boot_record(path: Path) -> None:
     """
     hint = f"`b2ct image check {path}` says more"
     container = open_container(path)
-    for verdict in (check_format(container), check_standalone(container)):
-        if not verdict.ok:
+    for check in (check_format, check_standalone, check_boot_record):
+        if not (verdict := check(container)).ok:
             raise ImageError(f"{path} is no golden image: {verdict.detail}", hint=hint)
-    if not _has_boot_record(container):
-        raise ImageError(f"{path} is no golden image: its disk has neither partition table nor boot record", hint=hint)
+
+
+def check_boot_record(container: Container) -> Verdict:
+    """A disk that machines boot from begins with a boot record; in layouts that cannot be read here it is believed.
+
+    Raises:
+        ImageError: the file cannot be read.
+    """
+    problems = [] if _has_boot_record(container) else ["its disk has neither partition table nor boot record"]
+    return judge(problems, "its disk begins with a boot record")
 
 
 def _has_boot_record(container: Container) -> bool:
-    """Return whether the disk begins with a boot record; True also where it is not known how to look."""
     try:
         with container.path.open("rb") as file:
             first = file.read(SECTOR) if container.format is DiskFormat.RAW else _read_first_sector(file)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pycdlib
 
 from b2ct.apply.agent import AGENT_UNITS, agent_files
+from b2ct.apply.image.boot_record import check_boot_record
 from b2ct.apply.image.builder import MadeDisk
 from b2ct.apply.image.check_container import check_format, check_standalone, open_container
 from b2ct.apply.image.from_packages import load_key
@@ -21,14 +22,12 @@ from b2ct.apply.image.guest_boot import (
     qemu_program,
     run_guest,
 )
-from b2ct.apply.image.qcow2 import DiskFormat
 from b2ct.apply.image.stock_image import load_stock
 from b2ct.apply.tool import Program, run_tool
 from b2ct.errors import UsageError
 from b2ct.plan.customization import make_customization
 from b2ct.plan.guest_debian import make_repository_source
 from b2ct.plan.image import BootMode, Family
-from b2ct.plan.image_disk import SECTOR
 from b2ct.render.guest_debian import render_sources
 from b2ct.render.user_data import render_meta_data, render_user_data, render_yum_repositories
 
@@ -103,27 +102,17 @@ def copy_stock(stock: Path, disk: Path, size: int) -> None:
     """Write the stock image as a qcow2 disk of ``size`` bytes to ``disk``; the stock image stays as it is.
 
     Raises:
-        UsageError: it is no qcow2 or raw disk that stands alone, or larger than ``size``.
+        UsageError: it is no qcow2 or raw disk that stands alone and boots, or larger than ``size``.
         ToolError: qemu-img failed.
     """
     container = open_container(stock)
-    for verdict in (check_format(container), check_standalone(container)):
-        if not verdict.ok:
-            raise UsageError(f"{stock}: {verdict.detail}")
-    if container.format is DiskFormat.RAW and not _can_boot(stock):
-        raise UsageError(
-            f"{stock}: no disk image", hint="neither qcow2 nor a disk with boot record: a page, an archive?"
-        )
+    for check in (check_format, check_standalone, check_boot_record):
+        if not (verdict := check(container)).ok:
+            raise UsageError(f"{stock}: {verdict.detail}", hint="is it a disk image, or a page or an archive?")
     if (container.virtual_bytes or 0) > size:
         raise UsageError(f"{stock}: its disk of {container.virtual_bytes} bytes is larger than size, {size}")
     run_tool(["qemu-img", "convert", "-f", container.format.value, "-O", "qcow2", container.tool_name, disk])
     run_tool(["qemu-img", "resize", "-q", "-f", "qcow2", disk, str(size)])
-
-
-def _can_boot(disk: Path) -> bool:
-    """Return whether the first block of a raw disk is a master boot record (UEFI specification 5.2): any has one."""
-    with disk.open("rb") as file:
-        return file.read(SECTOR).endswith(b"\x55\xaa")
 
 
 def write_seed(out: Path, user_data: str, meta_data: str) -> None:

@@ -178,7 +178,8 @@ def test_a_local_file_is_used_where_it_is(web: Web, tmp_path: Path) -> None:
 def test_only_whole_disks_are_copied(tmp_path: Path) -> None:
     need_tool("qemu-img")
     stock, disk = tmp_path / "stock.qcow2", tmp_path / "disk.qcow2"
-    run_tool(["qemu-img", "create", "-q", "-f", "qcow2", stock, "8M"])
+    (tmp_path / "stock.raw").write_bytes(bytes(510) + b"\x55\xaa" + bytes(8 * 1024**2 - 512))
+    run_tool(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", tmp_path / "stock.raw", stock])
     copy_stock(stock, disk, 16 * 1024**2)
     assert '"virtual-size": 16777216' in run_tool(["qemu-img", "info", "--output=json", disk])
     with pytest.raises(UsageError, match="larger than size"):
@@ -187,11 +188,14 @@ def test_only_whole_disks_are_copied(tmp_path: Path) -> None:
     run_tool(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", stock, overlay])
     with pytest.raises(UsageError, match="a difference to another file"):
         copy_stock(overlay, disk, 16 * 1024**2)
+    run_tool(["qemu-img", "create", "-q", "-f", "qcow2", tmp_path / "empty.qcow2", "8M"])
+    with pytest.raises(UsageError, match="neither partition table nor boot record"):
+        copy_stock(tmp_path / "empty.qcow2", disk, 16 * 1024**2)
     (tmp_path / "page.qcow2").write_text("<html>")
     with pytest.raises(UsageError, match="its name says qcow2"):
         copy_stock(tmp_path / "page.qcow2", disk, 16 * 1024**2)
     (tmp_path / "page.img").write_text("<html>" * 1000)
-    with pytest.raises(UsageError, match="no disk image"):
+    with pytest.raises(UsageError, match="neither partition table nor boot record"):
         copy_stock(tmp_path / "page.img", disk, 16 * 1024**2)
     (tmp_path / "disk.img").write_bytes(bytes(510) + b"\x55\xaa" + bytes(512))
     copy_stock(tmp_path / "disk.img", disk, 16 * 1024**2)
