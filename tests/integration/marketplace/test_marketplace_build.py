@@ -228,13 +228,15 @@ def test_a_build_that_breaks_off_leaves_the_old_index_and_the_next_mends_it(
 
 
 def test_who_reads_while_it_is_built_sees_a_whole_index_every_time(workshop: Workshop, client: Client) -> None:
-    done = threading.Event()
+    done, read = threading.Event(), threading.Event()
     errors: list[BaseException] = []
 
     def build_on() -> None:
         try:
             for minor in range(1, 12):
                 workshop.build(workshop.bundle(f"1.{minor}", content=f"{minor} "), timestamp=EPOCH + minor)
+                read.clear()
+                assert read.wait(60)
         except BaseException as error:  # noqa: BLE001 - it is raised in the test's own thread below
             errors.append(error)
         finally:
@@ -244,8 +246,9 @@ def test_who_reads_while_it_is_built_sees_a_whole_index_every_time(workshop: Wor
     thread.start()
     seen = set()
     while not done.is_set():
-        # index and signature are two files: who reads between them waits, in the end until all is built
-        repository = client.open(patience=replace(PATIENCE, retry_waits_s=(0.5, 10)))
+        # index and signature are two files: who comes between them reads again
+        repository = client.open(patience=replace(PATIENCE, retry_waits_s=(0.5, 2)))
+        read.set()
         seen.add(len(repository.index.bundles))
         assert repository.load("worker").manifest.version == repository.versions("worker")[0]
     thread.join()
