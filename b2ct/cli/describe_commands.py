@@ -12,7 +12,7 @@ import typer
 from pydantic import FilePath, TypeAdapter, ValidationError
 
 from b2ct.apply.files import write_file
-from b2ct.apply.repository.source import Trust
+from b2ct.apply.repository.source import Trust, is_repository
 from b2ct.assets import Assets
 from b2ct.cli.app import ForceOption, JsonOption, SiteArgument, app
 from b2ct.cli.bundle_source import find_site_bundles
@@ -130,7 +130,7 @@ def check(site: SiteArgument = Path("site.yaml"), *, as_json: JsonOption = False
     Looks at the bundles of its `vms`, too, unless they are in a repository.
     """
     found, problems = read_site(site)
-    if found is not None and found.vms and not (found.sources.bundles or "").startswith(("http://", "https://")):
+    if found is not None and found.vms and not is_repository(found.sources.bundles or ""):
         problems = (*problems, *_check_bundles(site, found))
     if found is None or any(problem.severity is Severity.ERROR for problem in problems):
         raise SiteFileError(problems)

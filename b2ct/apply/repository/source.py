@@ -44,8 +44,13 @@ def load_bundles(
     """
     if source is None:
         return load_provided_bundles(assets)
-    if source.startswith(("http://", "https://")):
+    if is_repository(source):
         trust = trust or Trust()
         cache = trust.cache or cache_folder()
         return open_repository(source, trust.public_key, cache, unsigned=trust.unsigned).load_all()
     return load_bundles_in(site_folder / source)
+
+
+def is_repository(source: str) -> bool:
+    """Return whether bundles come from a repository on the network, and not from a folder."""
+    return source.startswith(("http://", "https://"))
