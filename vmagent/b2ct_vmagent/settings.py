@@ -8,11 +8,17 @@ from b2ct_vmagent.errors import AgentError
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*(\.[A-Za-z0-9-]+)+")
 _PROXY = re.compile(r"DIRECT|auto|https?://[A-Za-z0-9._\[\]:-]+/?")
 _DEVICE = re.compile(r"/dev/[A-Za-z0-9][A-Za-z0-9_.:+/-]*")
-_ENDPOINT = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+(/[A-Za-z0-9._~/-]*)?")
+_HTTP = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+(/[A-Za-z0-9._~/-]*)?")
+_HTTPS = re.compile(r"https://[A-Za-z0-9._\[\]:-]+(/[A-Za-z0-9._~/%-]*)?")
+_DIPS = re.compile(r"dips://[A-Za-z0-9.-]+:[0-9]{1,5}/[A-Za-z0-9]+/[A-Za-z0-9]+")
+_PATH = re.compile(r"/[A-Za-z0-9._+/-]+")
+_ADDRESS = re.compile(r"[A-Za-z0-9.-]+:[0-9]{1,5}")
+
+MOST_PILOTS = 256
 
 
 class Settings(NamedTuple):
-    """All settings of one VM, checked."""
+    """All settings of one VM, checked; ``vmagent/README.md`` explains them."""
 
     site: str = ""
     vo: str = ""
@@ -23,10 +29,55 @@ class Settings(NamedTuple):
     cvmfs_quota_mib: Optional[int] = None
     scratch: str = ""
     pilot: str = ""
+    pilot_kind: str = "command"
+    pilots: str = "node"
+    pilot_drain: str = ""
+    pilot_again_s: int = 0
+    pilot_isolation: str = "auto"
+    payload_pattern: str = ""
+    dirac_pilot: str = ""
+    dirac_pilot_sha256: str = ""
+    dirac_options: str = ""
+    dirac_version: str = ""
+    dirac_servers: Tuple[str, ...] = ()
+    dirac_setup: str = ""
+    dirac_site: str = ""
+    dirac_ce: str = ""
+    dirac_queue: str = ""
+    dirac_manager: str = ""
+    dirac_pod: str = ""
+    dirac_image: str = ""
+    dirac_instance: str = ""
+    condor_collector: str = ""
+    condor_domain: str = ""
+    condor_token: str = "/etc/b2ct-vm/condor.token"  # noqa: S105 - a file's name
+    diracx_url: str = ""
+    diracx_token: str = "/etc/b2ct-vm/diracx.token"  # noqa: S105 - a file's name
+    certificate: str = "/etc/b2ct-vm/hostcert.pem"
+    key: str = "/etc/b2ct-vm/hostkey.pem"
+    ca_path: str = "/etc/grid-security/certificates"
+    credentials: str = "file"
+    report_file: str = ""
+    heartbeat_s: int = 300
+    stop: str = "auto"
+    stop_no_jobs_s: int = 600
+    stop_no_cpu_s: int = 0
+    stop_fizzle_s: int = 1800
+    stop_silent_s: int = 86400
+    stop_unready_s: int = 3600
+    max_lifetime_s: int = 1209600
+    grace_s: int = 3600
+    save_logs: str = ""
+    hs06: float = 0.0
     onegate_endpoint: str = ""
     vmid: str = ""
     hostname: str = ""
     period_s: int = 300
+
+    @property
+    def has_pilot(self) -> bool:
+        """Whether this machine is to run pilots at all."""
+        return bool(self.pilot or self.dirac_pilot or self.pilot_kind == "htcondor")
 
 
 class Key(NamedTuple):
@@ -47,6 +98,12 @@ class Value(NamedTuple):
 def _text(text: str) -> str:
     if len(text) > 128 or not text.isprintable():
         raise AgentError("at most 128 characters, none of them a control character")
+    return text
+
+
+def _word(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,127}", text):
+        raise AgentError("letters, digits and . _ : + - only, at most 128")
     return text
 
 
@@ -74,6 +131,27 @@ def _number(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
+def _decimal(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        raise AgentError("has to be a number, such as 12.5")
+    return float(text)
+
+
+def _choice(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            raise AgentError("has to be one of {}".format(", ".join(words)))
+        return text
+
+    return read
+
+
+def _pilots(text: str) -> str:
+    if text not in {"node", "core"} and not (re.fullmatch("[0-9]{1,3}", text) and 1 <= int(text) <= MOST_PILOTS):
+        raise AgentError("has to be node, core, or a number from 1 to {}".format(MOST_PILOTS))
+    return text
+
+
 def _device(text: str) -> str:
     if not _DEVICE.fullmatch(text) or ".." in text.split("/"):
         raise AgentError("has to be a device, such as /dev/vdb")
@@ -86,10 +164,36 @@ def _command(text: str) -> str:
     return text
 
 
+def _pattern(text: str) -> str:
+    try:
+        re.compile(_command(text))
+    except re.error as error:
+        raise AgentError("is no regular expression: {}".format(error))
+    return text
+
+
+def _matching(pattern: "re.Pattern[str]", example: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if len(text) > 300 or not pattern.fullmatch(text) or ".." in text.split("/"):
+            raise AgentError("has to be {}".format(example))
+        return text
+
+    return read
+
+
 def _endpoint(text: str) -> str:
-    if not _ENDPOINT.fullmatch(text):
-        raise AgentError("has to be a URL, such as http://169.254.16.9:5030")
-    return text.rstrip("/")
+    return _matching(_HTTP, "a URL, such as http://169.254.16.9:5030")(text).rstrip("/")
+
+
+def _servers(text: str) -> Tuple[str, ...]:
+    read = _matching(_DIPS, "URLs with commas between, such as dips://dirac.example.org:9135/Configuration/Server")
+    return tuple(read(url.strip()) for url in text.split(",") if url.strip())
+
+
+def _sha256(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        raise AgentError("has to be 64 hexadecimal digits")
+    return text.lower()
 
 
 def _vmid(text: str) -> str:
@@ -98,20 +202,72 @@ def _vmid(text: str) -> str:
     return text
 
 
+_path = _matching(_PATH, "an absolute path")
+_service = _matching(_DIPS, "a URL such as dips://dirac.example.org:9163/WorkloadManagement/VirtualMachineManager")
+_address = _matching(_ADDRESS, "host:port")
+_pilot_script = _matching(re.compile("{}|{}".format(_PATH.pattern, _HTTPS.pattern)), "an absolute path or an https URL")
+_place = _pilot_script
+_seconds = _number(0, 99999999)
+
+
+def _key(option: str, read: Callable[[str], Any]) -> Key:
+    return Key(option, ("B2CT_" + option.upper(),), read)
+
+
 KEYS = (
-    Key("site", ("B2CT_SITE",), _text),
-    Key("vo", ("B2CT_VO",), _text),
-    Key("kind", ("B2CT_KIND",), _text),
-    Key("flavour", ("B2CT_FLAVOUR",), _text),
-    Key("cvmfs_repositories", ("B2CT_CVMFS_REPOSITORIES",), _repositories),
-    Key("cvmfs_proxy", ("B2CT_CVMFS_PROXY",), _proxy),
-    Key("cvmfs_quota_mib", ("B2CT_CVMFS_QUOTA_MIB",), _number(100, 100000000)),
-    Key("scratch", ("B2CT_SCRATCH",), _device),
-    Key("pilot", ("B2CT_PILOT",), _command),
+    _key("site", _text),
+    _key("vo", _text),
+    _key("kind", _text),
+    _key("flavour", _text),
+    _key("cvmfs_repositories", _repositories),
+    _key("cvmfs_proxy", _proxy),
+    _key("cvmfs_quota_mib", _number(100, 100000000)),
+    _key("scratch", _device),
+    _key("pilot", _command),
+    _key("pilot_kind", _choice("command", "dirac", "htcondor")),
+    _key("pilots", _pilots),
+    _key("pilot_drain", _command),
+    _key("pilot_again_s", _seconds),
+    _key("pilot_isolation", _choice("auto", "process", "container")),
+    _key("payload_pattern", _pattern),
+    _key("dirac_pilot", _pilot_script),
+    _key("dirac_pilot_sha256", _sha256),
+    _key("dirac_options", _command),
+    _key("dirac_version", _word),
+    _key("dirac_servers", _servers),
+    _key("dirac_setup", _word),
+    _key("dirac_site", _word),
+    _key("dirac_ce", _word),
+    _key("dirac_queue", _word),
+    _key("dirac_manager", _service),
+    _key("dirac_pod", _word),
+    _key("dirac_image", _word),
+    _key("dirac_instance", _word),
+    _key("condor_collector", _address),
+    _key("condor_domain", _word),
+    _key("condor_token", _path),
+    _key("diracx_url", _endpoint),
+    _key("diracx_token", _path),
+    _key("certificate", _path),
+    _key("key", _path),
+    _key("ca_path", _path),
+    _key("credentials", _choice("file", "onegate")),
+    _key("report_file", _path),
+    _key("heartbeat_s", _number(1, 86400)),
+    _key("stop", _choice("auto", "never")),
+    _key("stop_no_jobs_s", _seconds),
+    _key("stop_no_cpu_s", _seconds),
+    _key("stop_fizzle_s", _seconds),
+    _key("stop_silent_s", _seconds),
+    _key("stop_unready_s", _seconds),
+    _key("max_lifetime_s", _seconds),
+    _key("grace_s", _seconds),
+    _key("save_logs", _place),
+    _key("hs06", _decimal),
     Key("onegate_endpoint", ("ONEGATE_ENDPOINT",), _endpoint),
     Key("vmid", ("VMID",), _vmid),
     Key("hostname", ("SET_HOSTNAME", "NAME"), _text),
-    Key("period_s", ("B2CT_PERIOD_S",), _number(1, 3600)),
+    _key("period_s", _number(1, 3600)),
 )
 """Every setting there is; ``vmagent/README.md`` explains them."""
 
@@ -131,4 +287,24 @@ def make_settings(values: Mapping[str, Value]) -> Tuple[Settings, List[str]]:
             chosen[key.option] = key.read(value.text)
         except AgentError as error:
             problems.append("{}: {}: {}".format(value.origin, key.option, error))
-    return Settings(**chosen), problems
+    settings = Settings(**chosen)
+    return settings, problems + _missing(settings)
+
+
+def _missing(settings: Settings) -> List[str]:
+    """Return a sentence for each setting that another one needs."""
+    needs = {
+        "pilot_kind = dirac": settings.pilot_kind == "dirac" and ("dirac_pilot", "dirac_servers", "dirac_site", "vo"),
+        "pilot_kind = htcondor": settings.pilot_kind == "htcondor" and ("condor_collector", "condor_domain", "vo"),
+        "dirac_manager": settings.dirac_manager and ("dirac_site", "vo"),
+        "diracx_url": settings.diracx_url and ("dirac_site", "vo"),
+    }
+    found = [
+        "{} needs {}".format(cause, name)
+        for cause, names in needs.items()
+        for name in names or ()
+        if not getattr(settings, name)
+    ]
+    if settings.dirac_pilot.startswith("https:") and not settings.dirac_pilot_sha256:
+        found.append("dirac_pilot by https needs dirac_pilot_sha256")
+    return found
