@@ -24,7 +24,7 @@ ZIPAPP_PATH = "usr/libexec/b2ct-vm/agent.pyz"
 
 _SOURCES = "vmagent/b2ct_vmagent/"
 _FILES = "vmagent/files/"
-_PROGRAMS = ("usr/libexec/b2ct-vm/agent", "usr/bin/b2ct-vm-agent")
+_PROGRAMS = ("usr/libexec/b2ct-vm/agent", "usr/bin/b2ct-agent")
 _PRIVATE = "etc/b2ct-vm/agent.conf"
 
 _MAIN = b"from b2ct_vmagent.cli import run\n\nrun()\n"

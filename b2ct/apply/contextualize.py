@@ -80,7 +80,7 @@ def contextualize_host(request: ContextualizeRequest, assets: Assets, *, ssh: Ru
         said = (answer.stderr.strip() or answer.stdout.strip())[-500:]
         raise RemoteError(f"{target.host}: the agent could not be installed: {said or 'no reason was given'}")
     changed = tuple(re.findall(r"^b2ct:changed (.+)$", answer.stdout, re.MULTILINE))
-    status = _wait_for_agent(target, f"{prefix}/usr/bin/b2ct-vm-agent status --json", deadline_s, ssh)
+    status = _wait_for_agent(target, f"{prefix}/usr/bin/b2ct-agent status --json", deadline_s, ssh)
     return ContextualizeReport(target.host, changed, _checks(status))
 
 

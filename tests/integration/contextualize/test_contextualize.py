@@ -31,7 +31,7 @@ def test_installs_what_it_should_and_then_changes_nothing(machine: Machine) -> N
     for file in agent_files(Assets()):
         assert machine.container.tell("stat", "-c", "%a %U", f"/{file.path}").split() == [f"{file.mode:o}", "root"]
     assert machine.container.tell("systemctl", "is-enabled", "b2ct-vm-agent").strip() == "enabled"
-    assert 'o\'brien "x" 100% $(id) #;' in machine.container.tell("b2ct-vm-agent", "context")
+    assert 'o\'brien "x" 100% $(id) #;' in machine.container.tell("b2ct-agent", "context")
     started = machine.container.tell("systemctl", "show", "-p", "ActiveEnterTimestampMonotonic", "b2ct-vm-agent")
 
     second = contextualize_host(request, Assets())
@@ -47,7 +47,7 @@ def test_a_new_setting_changes_one_file_and_restarts(machine: Machine) -> None:
     other = AgentSettings(vo="other")
     report = contextualize_host(ContextualizeRequest(machine.target(), other, timeout_s=60), Assets())
     assert report.changed == ("/etc/b2ct-vm/agent.conf", "started b2ct-vm-agent.service")
-    assert '"vo": "other"' in machine.container.tell("b2ct-vm-agent", "status", "--json")
+    assert '"vo": "other"' in machine.container.tell("b2ct-agent", "status", "--json")
 
 
 def test_an_older_agent_of_the_image_is_upgraded(machine: Machine) -> None:

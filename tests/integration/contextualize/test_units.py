@@ -31,7 +31,7 @@ with OneGateServer() as gate:
 """
 
 
-UNTIL_READY = "for i in $(seq 100); do b2ct-vm-agent status >/dev/null 2>&1 && exit 0; sleep 0.1; done; exit 1"
+UNTIL_READY = "for i in $(seq 100); do b2ct-agent status >/dev/null 2>&1 && exit 0; sleep 0.1; done; exit 1"
 
 
 def install(machine: Machine, settings: AgentSettings) -> None:
@@ -80,14 +80,14 @@ def test_it_becomes_ready_in_its_sandbox_and_is_gone_when_stopped(machine: Machi
         container.tell("sh", "-c", "umask 077; cat >/run/one-context/one_env", data=context.encode())
         try:
             install(machine, AgentSettings(vo="belle"))
-            status = container.tell("b2ct-vm-agent", "status")
+            status = container.tell("b2ct-agent", "status")
             shown, _ = gate.communicate(timeout=30)
         finally:
             container.tell("rm", "-r", "/run/one-context")
     assert "ok       report to onegate: arrived" in status
     assert json.loads(shown)["READY"] == "YES"
     container.tell("systemctl", "stop", "b2ct-vm-agent")
-    assert container.run(["b2ct-vm-agent", "status"]).returncode == 1
+    assert container.run(["b2ct-agent", "status"]).returncode == 1
     result = container.tell("systemctl", "show", "-p", "Result", "--value", "b2ct-vm-agent")
     assert result.strip() == "success"
 
@@ -128,7 +128,7 @@ def test_a_pilot_that_fails_is_told_and_not_started_again(machine: Machine) -> N
         failed = "systemctl is-failed --quiet b2ct-vm-pilot && exit; sleep 0.1"
         container.tell("sh", "-c", f"for i in $(seq 100); do {failed}; done; exit 1")
         container.tell("systemctl", "restart", "b2ct-vm-agent")
-        warned = "b2ct-vm-agent status | grep 'warning  pilot: it failed' && exit; sleep 0.1"
+        warned = "b2ct-agent status | grep 'warning  pilot: it failed' && exit; sleep 0.1"
         container.tell("sh", "-c", f"for i in $(seq 100); do {warned}; done; exit 1")
         assert container.tell("cat", "/var/lib/b2ct-vm-pilot/out") == "ran\n"
     finally:
@@ -156,9 +156,9 @@ def test_it_runs_with_el8s_own_python_and_says_when_there_is_none(machine: Machi
     container = machine.container
     container.tell("sh", "-c", 'mv "$(readlink -f /usr/bin/python3)" /usr/libexec/platform-python')
     try:
-        assert container.tell("b2ct-vm-agent", "--version")
+        assert container.tell("b2ct-agent", "--version")
         container.tell("mv", "/usr/libexec/platform-python", "/usr/libexec/python-away")
-        done = container.run(["b2ct-vm-agent", "--version"])
+        done = container.run(["b2ct-agent", "--version"])
         assert done.returncode == 127
         assert b"install the package python3" in done.stderr
         container.tell("mv", "/usr/libexec/python-away", "/usr/libexec/platform-python")

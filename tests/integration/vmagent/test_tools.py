@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 VMAGENT = Path(__file__).parents[3] / "vmagent"
-SCRIPTS = ("files/usr/libexec/b2ct-vm/agent", "files/usr/bin/b2ct-vm-agent", "remote/probe.sh", "remote/install.sh")
+SCRIPTS = ("files/usr/libexec/b2ct-vm/agent", "files/usr/bin/b2ct-agent", "remote/probe.sh", "remote/install.sh")
 VDB = Settings(scratch="/dev/vdb")
 
 

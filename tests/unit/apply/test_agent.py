@@ -39,7 +39,7 @@ def test_the_files_of_a_guest() -> None:
     files = {file.path: file.mode for file in agent_files(Assets())}
     assert files == {
         "etc/b2ct-vm/agent.conf": 0o600,
-        "usr/bin/b2ct-vm-agent": 0o755,
+        "usr/bin/b2ct-agent": 0o755,
         "usr/lib/systemd/system/b2ct-vm-agent.service": 0o644,
         "usr/lib/systemd/system/b2ct-vm-context.service": 0o644,
         "usr/lib/systemd/system/b2ct-vm-pilot.service": 0o644,
