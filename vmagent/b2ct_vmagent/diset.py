@@ -207,8 +207,9 @@ def _read(link: ssl.SSLSocket, due_s: float) -> bytes:
 
 def _reason(error: Exception) -> str:
     """Return an error of the system or of OpenSSL as a few words."""
-    if isinstance(error, ssl.SSLError) and error.reason:
-        return error.reason.lower().replace("_", " ")
+    reason = getattr(error, "reason", None)
+    if isinstance(error, ssl.SSLError) and reason:
+        return str(reason).lower().replace("_", " ")
     return str(getattr(error, "strerror", "") or error or type(error).__name__)
 
 
