@@ -1,4 +1,4 @@
-"""The command ``b2ct-vm-agent``."""
+"""The command ``b2ct-agent``."""
 
 import argparse
 import json
@@ -12,25 +12,30 @@ from typing import Callable, Dict, List, Optional
 from b2ct_vmagent import __version__
 from b2ct_vmagent.checks import State
 from b2ct_vmagent.context import load_context, save_cd
+from b2ct_vmagent.doctor import examine
 from b2ct_vmagent.errors import AgentError
 from b2ct_vmagent.log import log
+from b2ct_vmagent.orders import Note, write_note
 from b2ct_vmagent.paths import Paths
-from b2ct_vmagent.pilot import prepare_pilot
+from b2ct_vmagent.pilots import prepare_pilot, record_end
 from b2ct_vmagent.programs import run_program
+from b2ct_vmagent.reports import Order
 from b2ct_vmagent.scratch import prepare_scratch
-from b2ct_vmagent.service import make_status, run_service
-from b2ct_vmagent.settings import KEYS
+from b2ct_vmagent.service import Agent
+from b2ct_vmagent.settings import KEYS, MOST_PILOTS
 from b2ct_vmagent.status import load_status, render_status
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
-    """Run one command; 0 when all is well (``status``, ``check``: ready), 1 when not, 2 for a wrong command line."""
+    """Run one command; 0 when all is well (``status``, ``doctor``: ready), 1 when not, 2 for a wrong command line."""
     chosen = _make_parser().parse_args(arguments)
     commands: Dict[str, Callable[[argparse.Namespace, Paths], int]] = {
         "run": _run,
         "status": _status,
+        "drain": _drain,
+        "halt": _halt,
+        "doctor": _doctor,
         "context": _context,
-        "check": _check,
         "scratch": _scratch,
         "pilot": _pilot,
     }
@@ -50,26 +55,33 @@ def run() -> None:
 
 
 def _make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="b2ct-vm-agent", description="Makes this virtual machine a worker.")
+    parser = argparse.ArgumentParser(prog="b2ct-agent", description="Makes this virtual machine a worker.")
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("--root", default="", metavar="DIR", help="take all files below DIR instead of /")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.required = True
-    commands.add_parser("run", help="check, report and wait until told to end (b2ct-vm-agent.service)")
+    commands.add_parser("run", help="check, start pilots, watch, report and halt (b2ct-vm-agent.service)")
     status = commands.add_parser("status", help="show what the running agent found last; exit code 0 when ready")
     status.add_argument("--json", action="store_true", help="print the document as it is")
+    drain = commands.add_parser("drain", help="take no more work, let payloads finish, then halt")
+    halt = commands.add_parser("halt", help="halt now; payloads that run are lost")
+    halt.add_argument("--yes", action="store_true", help="do not ask although payloads run")
+    for order in (drain, halt):
+        order.add_argument("--reason", default="", metavar="TEXT", help="told to the central scheduler and the cloud")
+    commands.add_parser("doctor", help="look for what is wrong now, and say what to do; exit code 0 when ready")
     context = commands.add_parser("context", help="show the settings and where each comes from")
     context.add_argument("--save", action="store_true", help="copy OpenNebula's context CD to /run/b2ct-vm")
-    commands.add_parser("check", help="make the checks now and show them; exit code 0 when ready")
     commands.add_parser("scratch", help="mount the scratch disk, formatted if it is blank (b2ct-vm-scratch.service)")
-    commands.add_parser("pilot", help="write down what the pilot's unit has to run (b2ct-vm-pilot.service)")
+    pilot = commands.add_parser("pilot", help="write down what a pilot's unit has to run, or how it ended (the units)")
+    pilot.add_argument("number", type=int, choices=range(MOST_PILOTS), metavar="NUMBER", help="which one, from 0 on")
+    pilot.add_argument("--ended", action="store_true", help="write down how it ended")
     return parser
 
 
 def _run(_chosen: argparse.Namespace, paths: Paths) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
-    run_service(paths, threading.Event())
+    Agent(paths, threading.Event()).run()
     return 0
 
 
@@ -84,6 +96,38 @@ def _status(chosen: argparse.Namespace, paths: Paths) -> int:
     document = load_status(paths)
     print(json.dumps(document) if chosen.json else render_status(document))
     return 0 if document["ready"] else 1
+
+
+def _drain(chosen: argparse.Namespace, paths: Paths) -> int:
+    jobs = load_status(paths)["jobs"]
+    write_note(paths, Note(Order.DRAIN, chosen.reason))
+    print("drains; halts when {} payloads have ended".format(jobs) if jobs else "drains and halts")
+    return 0
+
+
+def _halt(chosen: argparse.Namespace, paths: Paths) -> int:
+    jobs = load_status(paths)["jobs"]
+    if jobs and not chosen.yes and not _agreed("{} payloads run and will be lost. Halt all the same?".format(jobs)):
+        raise AgentError("nothing was done; `b2ct-agent drain` waits for payloads, --yes halts without asking")
+    write_note(paths, Note(Order.HALT, chosen.reason))
+    print("halts")
+    return 0
+
+
+def _agreed(question: str) -> bool:
+    """Ask whoever sits at the terminal; nobody there means no."""
+    if not sys.stdin.isatty():
+        return False
+    sys.stderr.write(question + " [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def _doctor(_chosen: argparse.Namespace, paths: Paths) -> int:
+    checks = examine(paths, load_context(paths), run_program)
+    for check in checks:
+        print("{:8} {}: {}".format(check.state.value, check.name, check.detail))
+    return 1 if any(check.state is State.FAILED for check in checks) else 0
 
 
 def _context(chosen: argparse.Namespace, paths: Paths) -> int:
@@ -101,19 +145,16 @@ def _context(chosen: argparse.Namespace, paths: Paths) -> int:
     return 1 if context.problems else 0
 
 
-def _check(_chosen: argparse.Namespace, paths: Paths) -> int:
-    status = make_status(paths, load_context(paths), run_program)
-    for check in status.checks:
-        print("{:8} {}: {}".format(check.state.value, check.name, check.detail))
-    return 0 if status.ready else 1
-
-
 def _scratch(_chosen: argparse.Namespace, paths: Paths) -> int:
     check = prepare_scratch(paths, load_context(paths).settings, run_program)
     print("{}: {}".format(check.state.value, check.detail))
     return 1 if check.state is State.FAILED else 0
 
 
-def _pilot(_chosen: argparse.Namespace, paths: Paths) -> int:
-    print("runs in {}".format(prepare_pilot(paths, load_context(paths).settings)))
+def _pilot(chosen: argparse.Namespace, paths: Paths) -> int:
+    settings = load_context(paths).settings
+    if chosen.ended:
+        record_end(paths, settings, chosen.number, dict(os.environ))
+        return 0
+    print("runs in {}".format(prepare_pilot(paths, settings, chosen.number)))
     return 0

@@ -32,13 +32,20 @@ def read_text(path: str) -> Optional[str]:
 
 
 def make_folder(path: str) -> None:
-    """Make a folder (0755) and those above it, where they are missing.
+    """Make a folder (0755, whatever the umask) and those above it, where they are missing.
 
     Raises:
         AgentError: it cannot be made.
     """
+    if os.path.isdir(path):
+        return
+    if os.path.dirname(path) != path:
+        make_folder(os.path.dirname(path))
     try:
-        os.makedirs(path, mode=0o755, exist_ok=True)
+        os.mkdir(path)
+        os.chmod(path, 0o755)
+    except FileExistsError:
+        return
     except OSError as error:
         raise AgentError("{}: {}".format(path, error.strerror))
 

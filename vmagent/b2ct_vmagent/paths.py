@@ -39,14 +39,40 @@ class Paths(NamedTuple):
         return self.at("/scratch")
 
     @property
-    def pilot(self) -> str:
-        """What the pilot's unit runs; there as soon as the pilot was started."""
-        return os.path.join(self.run, "pilot")
+    def life(self) -> str:
+        """What has happened to this machine since boot, JSON."""
+        return os.path.join(self.run, "life.json")
 
     @property
-    def pilot_state(self) -> str:
-        """Folder that the pilot runs in when there is no scratch disk (StateDirectory)."""
-        return self.at("/var/lib/b2ct-vm-pilot")
+    def order(self) -> str:
+        """What ``b2ct-agent drain`` and ``halt`` ask of the running agent, JSON."""
+        return os.path.join(self.run, "order.json")
+
+    @property
+    def uid(self) -> str:
+        """The name under which this machine is known to central schedulers, the same after a reboot."""
+        return self.at("/var/lib/b2ct-vm/uid")
+
+    @property
+    def machine_features(self) -> str:
+        """Folder of the machine features (HSF-TN-2016-02)."""
+        return os.path.join(self.run, "machinefeatures")
+
+    def job_features(self, number: int) -> str:
+        """Folder of the job features of a pilot (HSF-TN-2016-02)."""
+        return os.path.join(self.run, "jobfeatures", str(number))
+
+    def pilot(self, number: int) -> str:
+        """Folder with what the unit of a pilot runs, and with how it ended."""
+        return os.path.join(self.run, "pilots", str(number))
+
+    def pilot_state(self, number: int) -> str:
+        """Folder that a pilot runs in when there is no scratch disk (StateDirectory)."""
+        return self.at("/var/lib/b2ct-vm-pilot/{}".format(number))
+
+    def pilot_work(self, number: int, *, scratch: bool) -> str:
+        """Folder that a pilot runs in."""
+        return os.path.join(self.scratch, "pilot-{}".format(number)) if scratch else self.pilot_state(number)
 
     @property
     def work(self) -> str:

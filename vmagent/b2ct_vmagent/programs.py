@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import tempfile
-from typing import Callable, NamedTuple, Sequence
+from typing import BinaryIO, Callable, NamedTuple, Sequence
 
 LARGEST_OUTPUT_BYTES = 65536
 REAP_S = 5.0
@@ -26,25 +26,31 @@ def run_program(argv: Sequence[str], timeout_s: float) -> Done:
     """Run a program with an English locale and no input; when its time is over, all that it started ends with it."""
     # into a file, for whoever inherits a pipe can keep it open
     with tempfile.TemporaryFile() as output:
-        try:
-            process = subprocess.Popen(
-                list(argv),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=dict(os.environ, LC_ALL="C"),
-                start_new_session=True,
-            )
-        except OSError as error:
-            return Done(127, "{}: {}".format(argv[0], error.strerror))
-        try:
-            code = process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return Done(124, "no answer in {:.0f} s".format(timeout_s))
-        finally:
-            _end(process)
+        failed = run_into(argv, timeout_s, output)
         output.seek(0)
-        return Done(code, output.read(LARGEST_OUTPUT_BYTES).decode("utf-8", "replace").strip())
+        said = output.read(LARGEST_OUTPUT_BYTES).decode("utf-8", "replace").strip()
+        return Done(failed.code, failed.output or said)
+
+
+def run_into(argv: Sequence[str], timeout_s: float, output: BinaryIO) -> Done:
+    """Do the same with everything that the program writes going to ``output``; the result holds only why it failed."""
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=dict(os.environ, LC_ALL="C"),
+            start_new_session=True,
+        )
+    except OSError as error:
+        return Done(127, "{}: {}".format(argv[0], error.strerror))
+    try:
+        return Done(process.wait(timeout_s), "")
+    except subprocess.TimeoutExpired:
+        return Done(124, "no answer in {:.0f} s".format(timeout_s))
+    finally:
+        _end(process)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -1,4 +1,4 @@
-"""Brings news to those who want to know, however unreliable the way: retries with growing pauses, each in its own thread."""
+"""Brings news to those who want to know, however unreliable the way: retries with growing pauses, in threads."""
 
 import random
 import threading

@@ -1,29 +1,46 @@
-"""The running agent: checks, reports, waits, until it is told to end."""
+"""The running agent: checks, starts pilots, watches, tells, obeys, and turns the machine off when it is not needed."""
 
 import os
 import random
 import threading
 import time
-from typing import List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
 from b2ct_vmagent.checks import check_clock, check_disk, check_names, check_settings
 from b2ct_vmagent.context import Context, load_context
+from b2ct_vmagent.crew import Crew, check_pilots
 from b2ct_vmagent.cvmfs import check_cvmfs, write_cvmfs_settings
 from b2ct_vmagent.errors import AgentError
+from b2ct_vmagent.features import move_shutdown, write_machine_features
 from b2ct_vmagent.files import make_folder
+from b2ct_vmagent.life import Life, load_uid
 from b2ct_vmagent.log import log
-from b2ct_vmagent.onegate import OneGate
+from b2ct_vmagent.logs import save_logs
+from b2ct_vmagent.monitor import Machine, look_at_machine
+from b2ct_vmagent.orders import take_note
 from b2ct_vmagent.paths import Paths
-from b2ct_vmagent.pilot import check_pilot, start_pilot
+from b2ct_vmagent.policies import REQUESTED, Seen, judge
+from b2ct_vmagent.power import power_off
 from b2ct_vmagent.programs import Runner, run_program
-from b2ct_vmagent.reports import Delivery
+from b2ct_vmagent.reporters import make_reporters, start_deliveries
+from b2ct_vmagent.reports import Delivery, News, Order, Outcome, Phase
 from b2ct_vmagent.scratch import check_scratch
-from b2ct_vmagent.status import Status, write_status
+from b2ct_vmagent.status import Status, make_document, write_status
 
+TICK_S = 10.0
+"""Between two looks at the pilots."""
 UNREADY_PERIOD_S = 10.0
-"""While something fails it is looked at more often: a squid or a DNS that comes late is no reason to wait long."""
+"""While something fails it is checked more often: a squid or a DNS that comes late is no reason to wait long."""
 SLACK_S = 300.0
 """How much longer than a period a round may take: every program that a check runs has its own limit."""
+SETTLE_S = 30.0
+"""A pilot that was just asked to end may have fetched a job a moment before."""
+FAREWELL_S = 60.0
+"""So long the outcome may take to arrive; then the machine goes without."""
+HASTY_FAREWELL_S = 15.0
+"""The same when the machine is being shut down by others."""
+RETRY_S = 300.0
+"""After so long a machine that could not be turned off tries again."""
 
 
 def make_status(paths: Paths, context: Context, run: Runner) -> Status:
@@ -37,50 +54,12 @@ def make_status(paths: Paths, context: Context, run: Runner) -> Status:
             check_scratch(paths, settings),
             check_disk(paths, settings),
             *check_cvmfs(paths, settings, run),
-            check_pilot(settings, run),
+            check_pilots(paths, settings),
         )
     )
 
 
-def make_deliveries(context: Context) -> List[Delivery]:
-    """Return a way to each one who wants to know."""
-    settings = context.settings
-    if not (settings.onegate_endpoint and settings.vmid and context.token):
-        return []
-    return [Delivery(OneGate(settings.onegate_endpoint, settings.vmid, context.token), settings.period_s)]
-
-
-def run_service(paths: Paths, stop: threading.Event, run: Runner = run_program) -> None:
-    """Run until ``stop`` is set, then take the status away.
-
-    Raises:
-        AgentError: the status cannot be written.
-    """
-    make_folder(paths.run)
-    context = _set_up(paths)
-    deliveries = make_deliveries(context)
-    status: Optional[Status] = None
-    check_due_s = 0.0
-    started = not context.settings.pilot
-    try:
-        while not stop.is_set():
-            if time.monotonic() >= check_due_s:
-                status, check_due_s = _check(paths, context, run, status)
-                for delivery in deliveries:
-                    delivery.offer(status.facts())
-                _write(paths, context, status, deliveries)
-                started = started or _start_pilot(paths, status, run)
-            tried = [delivery.push(time.monotonic()) for delivery in deliveries]
-            if status and any(tried):
-                _write(paths, context, status, deliveries)
-            stop.wait(_pause_s(check_due_s, deliveries))
-    finally:
-        if os.path.exists(paths.status):
-            os.unlink(paths.status)
-        log("info", "ends")
-
-
-def _set_up(paths: Paths) -> Context:
+def load_prepared(paths: Paths) -> Context:
     """Read the context and write what follows from it; what goes wrong is a problem of the context."""
     context = load_context(paths)
     try:
@@ -91,36 +70,238 @@ def _set_up(paths: Paths) -> Context:
     return context
 
 
-def _check(paths: Paths, context: Context, run: Runner, before: Optional[Status]) -> Tuple[Status, float]:
-    """Return the new status, and when the next is due by the monotonic clock."""
-    status = make_status(paths, context, run)
-    if before is None or status.facts() != before.facts():
-        log("info" if status.ready else "warning", "ready" if status.ready else "not ready: " + status.error)
-    period_s = float(context.settings.period_s)
-    if not status.ready:
-        period_s = min(period_s, UNREADY_PERIOD_S)
-    return status, time.monotonic() + period_s * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, hides nothing
+class Agent:
+    """One agent in one machine; all its memory is in the Life, so that a new one goes on where the last one was."""
+
+    def __init__(self, paths: Paths, stop: threading.Event, run: Runner = run_program) -> None:
+        self._paths = paths
+        self._stop = stop
+        self._run = run
+        make_folder(paths.run)
+        self._context = load_prepared(paths)
+        self._settings = self._context.settings
+        self._uid = load_uid(paths, self._settings.site, self._settings.vmid)
+        self._life = Life.load(paths)
+        self._crew = Crew(paths, self._settings, self._life, self._uid, run)
+        self._machine = Machine()
+        self._status: Optional[Status] = None
+        self._check_due_s = 0.0
+        self._unready_since_s: Optional[float] = None
+        self._shown: Dict[str, Any] = {}
+        reporters = make_reporters(self._context, self._uid)
+        self._deliveries: List[Delivery] = start_deliveries(reporters, self._settings.heartbeat_s)
+
+    def run(self) -> None:
+        """Run until ``stop`` is set, then take the status away.
+
+        Raises:
+            AgentError: the status or the life cannot be written.
+        """
+        self._write_features()
+        tick_s = min(TICK_S, float(self._settings.period_s))
+        try:
+            while not self._stop.is_set():
+                self._round(time.monotonic())
+                self._stop.wait(tick_s * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load, hides nothing
+        finally:
+            self._say_goodbye()
+            if os.path.exists(self._paths.status):
+                os.unlink(self._paths.status)
+            log("info", "ends")
+
+    def _round(self, now_s: float) -> None:
+        if now_s >= self._check_due_s:
+            self._check(now_s)
+        self._machine = look_at_machine(self._paths, self._place())
+        self._crew.look(now_s)
+        self._obey(now_s)
+        self._judge(now_s)
+        ending = self._life.ending
+        if ending is not None and not ending.forced:
+            self._announce_end(now_s)
+            self._crew.drain(now_s)
+        elif ending is None and self._status is not None and self._status.ready:
+            self._crew.start(now_s)
+        self._life.save()
+        self._tell()
+        if self._must_halt(now_s):
+            self._halt()
+
+    def _check(self, now_s: float) -> None:
+        """Make the checks and set when the next are due."""
+        before, status = self._status, make_status(self._paths, self._context, self._run)
+        if before is None or (status.ready, status.error) != (before.ready, before.error):
+            log("info" if status.ready else "warning", "ready" if status.ready else "not ready: " + status.error)
+        if status.ready:
+            self._unready_since_s = None
+        elif self._unready_since_s is None:
+            self._unready_since_s = now_s
+        period_s = float(self._settings.period_s)
+        if not status.ready:
+            period_s = min(period_s, UNREADY_PERIOD_S)
+        self._status = status
+        self._announce_end(now_s)
+        self._check_due_s = time.monotonic() + period_s * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load
+
+    def _place(self) -> str:
+        return self._paths.scratch if self._settings.scratch else self._paths.work
+
+    def _obey(self, now_s: float) -> None:
+        """Take orders: from an administrator inside, and from central schedulers."""
+        try:
+            note = take_note(self._paths)
+        except AgentError as error:
+            log("error", str(error))
+            note = None
+        if note is not None and note.order is not Order.NONE:
+            self._end(Outcome(REQUESTED, note.reason or "Asked for inside the machine"), note.order, now_s)
+        for delivery in self._deliveries:
+            order = delivery.order()
+            if order is not Order.NONE and delivery.reporter.central:
+                self._end(Outcome(REQUESTED, "Asked for by {}".format(delivery.reporter.name)), order, now_s)
+
+    def _end(self, outcome: Outcome, order: Order, now_s: float) -> None:
+        forced = order is Order.HALT
+        if self._life.end(outcome, forced=forced, now_s=now_s):
+            log("info", "{}: {}".format("halts" if forced else "drains", outcome))
+
+    def _judge(self, now_s: float) -> None:
+        """Ask the policies, and begin to end when they say so."""
+        verdict = judge(self._settings, self._seen(now_s))
+        if verdict is not None:
+            self._end(verdict.outcome, Order.HALT if verdict.forced else Order.DRAIN, now_s)
+
+    def _seen(self, now_s: float) -> Seen:
+        life = self._life
+
+        def since(moment_s: Optional[float]) -> Optional[float]:
+            return None if moment_s is None else now_s - moment_s
+
+        central = [delivery.silent_s() for delivery in self._deliveries if delivery.reporter.central]
+        return Seen(
+            age_s=now_s,
+            jobs=len(life.running),
+            done=life.done,
+            began_for_s=since(life.began_s),
+            idle_for_s=since(_latest(life.busy_s, life.began_s)),
+            quiet_for_s=since(_latest(life.active_s, life.began_s)),
+            silent_for_s=min(central) if central else None,
+            unready_for_s=since(self._unready_since_s) or 0.0,
+            ended=self._crew.ended(),
+        )
+
+    def _announce_end(self, now_s: float) -> None:
+        """Tell payloads when the machine goes; anew when the clock was set or the plan changed."""
+        try:
+            move_shutdown(self._paths, self._end_s(now_s))
+        except AgentError as error:
+            log("error", str(error))
+
+    def _end_s(self, now_s: float) -> Optional[int]:
+        """Return when the machine goes, seconds since 1970; None when nothing says so."""
+        settings, ending = self._settings, self._life.ending
+        left_s = [] if ending is None else [ending.since_s + settings.grace_s - now_s]
+        if settings.has_end:
+            left_s.append(settings.max_lifetime_s - now_s)
+        return int(time.time() + max(0.0, min(left_s))) if left_s else None
+
+    def _must_halt(self, now_s: float) -> bool:
+        """Return whether the time has come: forced, nothing left, or idle for so long that nothing is on its way."""
+        life = self._life
+        if life.ending is None:
+            return False
+        if life.ending.forced or life.halting or not self._crew.running():
+            return True
+        idle_s = now_s - max(life.ending.since_s, life.busy_s or 0.0)
+        return not life.running and idle_s >= SETTLE_S
+
+    def _halt(self) -> None:
+        """Go: end the pilots, keep the logs, tell the outcome, turn the power off; come back only if that failed."""
+        ending = self._life.ending
+        if ending is None:
+            return
+        self._life.halting = True
+        self._life.save()
+        self._tell()
+        log("info", "halts: {}".format(ending.outcome))
+        self._crew.stop()
+        self._save_logs()
+        self._farewell(ending.outcome, FAREWELL_S)
+        power_off(self._run, self._stop.wait)
+        if not self._stop.is_set():
+            log("error", "the machine could not be turned off; next try in {:.0f} s".format(RETRY_S))
+            self._stop.wait(RETRY_S)
+
+    def _save_logs(self) -> None:
+        if not self._settings.save_logs:
+            return
+        try:
+            log("info", "kept the logs: {}".format(save_logs(self._settings.save_logs, self._uid)))
+        except AgentError as error:
+            log("error", "the logs are lost: {}".format(error))
+
+    def _farewell(self, outcome: Outcome, patience_s: float) -> None:
+        """Tell everyone why the machine goes, and wait a while for it to arrive."""
+        until_s = time.monotonic() + patience_s
+        news = self._news()._replace(state=Phase.HALTING, outcome=outcome)
+        for delivery in self._deliveries:
+            delivery.offer(news)
+        lost = [one for one in self._deliveries if not one.wait_arrived(until_s - time.monotonic())]
+        for delivery in lost:
+            log("error", "{} does not know the outcome: {}".format(delivery.reporter.name, delivery.state()["detail"]))
+
+    def _say_goodbye(self) -> None:
+        """When the machine is shut down by others, the centre is told as well."""
+        if self._life.halting or not self._deliveries:
+            return
+        if self._run(["systemctl", "is-system-running"], 5.0).output == "stopping":
+            self._farewell(Outcome(REQUESTED, "Shut down by the cloud"), HASTY_FAREWELL_S)
+
+    def _news(self) -> News:
+        status, life, machine = self._status or Status(()), self._life, self._machine
+        return News(
+            ready=status.ready,
+            error=status.error,
+            state=self._phase(status),
+            load=machine.load,
+            jobs=len(life.running),
+            done=life.done,
+            cpu_s=self._crew.cpu_s,
+            moved_bytes=machine.moved_bytes,
+            uptime_s=int(machine.uptime_s),
+        )
+
+    def _phase(self, status: Status) -> Phase:
+        if self._life.halting:
+            return Phase.HALTING
+        if self._life.ending is not None:
+            return Phase.DRAINING
+        if self._life.running:
+            return Phase.WORKING
+        return Phase.READY if status.ready else Phase.STARTING
+
+    def _tell(self) -> None:
+        """Give the news to the reporters, and write the status when it changed or would soon be out of date."""
+        news = self._news()
+        for delivery in self._deliveries:
+            delivery.offer(news)
+        ending = self._life.ending
+        shown = news._replace(outcome=None if ending is None else ending.outcome)
+        reports = {delivery.reporter.name: delivery.state() for delivery in self._deliveries}
+        document = make_document(self._status or Status(()), self._settings, shown, reports, self._uid)
+        period_s = float(self._settings.period_s)
+        if document == self._shown.get("document") and time.monotonic() < self._shown["due_s"]:
+            return
+        write_status(self._paths, document, period_s * 1.1 + SLACK_S)
+        self._shown = {"document": document, "due_s": time.monotonic() + period_s}
+
+    def _write_features(self) -> None:
+        try:
+            write_machine_features(self._paths, self._settings, os.cpu_count() or 1, self._end_s(time.monotonic()))
+        except AgentError as error:
+            log("error", str(error))
 
 
-def _start_pilot(paths: Paths, status: Status, run: Runner) -> bool:
-    """Start the pilot of a machine that is ready; return whether nothing is left to do."""
-    if not status.ready:
-        return False
-    try:
-        if start_pilot(paths, run):
-            log("info", "asked systemd to start the pilot")
-    except AgentError as error:
-        log("error", str(error))
-        return False
-    return True
-
-
-def _write(paths: Paths, context: Context, status: Status, deliveries: List[Delivery]) -> None:
-    reports = {delivery.reporter.name: delivery.state() for delivery in deliveries}
-    write_status(paths, status, context.settings, reports, context.settings.period_s * 1.1 + SLACK_S)
-
-
-def _pause_s(check_due_s: float, deliveries: List[Delivery]) -> float:
-    now_s = time.monotonic()
-    pauses = [delivery.pause_s(now_s) for delivery in deliveries]
-    return max(0.0, min([check_due_s - now_s, *(pause for pause in pauses if pause is not None)]))
+def _latest(*moments_s: Optional[float]) -> Optional[float]:
+    known = [moment_s for moment_s in moments_s if moment_s is not None]
+    return max(known) if known else None

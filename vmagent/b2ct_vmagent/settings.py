@@ -77,7 +77,12 @@ class Settings(NamedTuple):
     @property
     def has_pilot(self) -> bool:
         """Whether this machine is to run pilots at all."""
-        return bool(self.pilot or self.dirac_pilot or self.pilot_kind == "htcondor")
+        return {"command": bool(self.pilot), "dirac": bool(self.dirac_pilot), "htcondor": True}[self.pilot_kind]
+
+    @property
+    def has_end(self) -> bool:
+        """Whether this machine goes after some time whatever it does."""
+        return self.has_pilot and self.stop != "never" and self.max_lifetime_s > 0
 
 
 class Key(NamedTuple):

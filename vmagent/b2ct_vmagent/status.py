@@ -1,4 +1,4 @@
-"""The status of a VM: what the checks found, as a file, for people, and as facts for a reporter."""
+"""The status of a VM: what the checks found and what it does, as a file, and for people."""
 
 import json
 import time
@@ -9,12 +9,13 @@ from b2ct_vmagent.checks import Check, State
 from b2ct_vmagent.errors import AgentError
 from b2ct_vmagent.files import read_text, write_file
 from b2ct_vmagent.paths import Paths
+from b2ct_vmagent.reports import News
 from b2ct_vmagent.settings import Settings
 
-FORMAT = 1
+FORMAT = 2
 """Grows when a key of status.json changes its meaning or goes."""
 LONGEST_ERROR = 500
-"""Characters of B2CT_ERROR: it is read in a table."""
+"""Characters of an error: it is read in a table."""
 
 
 class Status(NamedTuple):
@@ -33,24 +34,20 @@ class Status(NamedTuple):
         failed = ["{}: {}".format(check.name, check.detail) for check in self.checks if check.state is State.FAILED]
         return "; ".join(failed)[:LONGEST_ERROR]
 
-    def facts(self) -> Dict[str, str]:
-        """Return what a reporter tells; it changes only when something has happened."""
-        return {"READY": "YES" if self.ready else "NO", "B2CT_AGENT": __version__, "B2CT_ERROR": self.error}
 
-
-def write_status(
-    paths: Paths, status: Status, settings: Settings, reports: Dict[str, Dict[str, str]], fresh_s: float
-) -> None:
-    """Write status.json; after ``fresh_s`` seconds a reader takes it for out of date.
-
-    Raises:
-        AgentError: it cannot be written.
-    """
-    document = {
+def make_document(
+    status: Status, settings: Settings, news: News, reports: Dict[str, Dict[str, str]], uid: str
+) -> Dict[str, Any]:
+    """Return what status.json holds, but for when it was written."""
+    return {
         "format": FORMAT,
         "version": __version__,
-        "ready": status.ready,
-        "error": status.error,
+        "ready": news.ready,
+        "error": news.error,
+        "state": news.state.value,
+        "outcome": None if news.outcome is None else str(news.outcome),
+        "jobs": news.jobs,
+        "done": news.done,
         "checks": [{"name": name, "state": state.value, "detail": detail} for name, state, detail in status.checks],
         "site": settings.site,
         "vo": settings.vo,
@@ -58,11 +55,19 @@ def write_status(
         "flavour": settings.flavour,
         "hostname": settings.hostname,
         "vmid": settings.vmid,
+        "uid": uid,
         "reports": reports,
-        "written_s": int(time.time()),
-        "fresh_s": int(fresh_s),
     }
-    write_file(paths.status, (json.dumps(document, indent=1) + "\n").encode("utf-8"), 0o644)
+
+
+def write_status(paths: Paths, document: Dict[str, Any], fresh_s: float) -> None:
+    """Write status.json; after ``fresh_s`` seconds a reader takes it for out of date.
+
+    Raises:
+        AgentError: it cannot be written.
+    """
+    whole = dict(document, written_s=int(time.time()), fresh_s=int(fresh_s))
+    write_file(paths.status, (json.dumps(whole, indent=1) + "\n").encode("utf-8"), 0o644)
 
 
 def load_status(paths: Paths, now_s: Optional[float] = None) -> Dict[str, Any]:
@@ -87,7 +92,10 @@ def load_status(paths: Paths, now_s: Optional[float] = None) -> Dict[str, Any]:
 
 def render_status(document: Dict[str, Any]) -> str:
     """Return a status document as lines for people."""
-    lines = ["ready" if document["ready"] else "not ready"]
+    first = "ready" if document["ready"] else "not ready"
+    lines = ["{}, {}; jobs: {} now, {} ended".format(first, document["state"], document["jobs"], document["done"])]
+    if document["outcome"]:
+        lines.append("  goes because: {}".format(document["outcome"]))
     lines += ["  {state:8} {name}: {detail}".format(**check) for check in document["checks"]]
     lines += ["  {:8} report to {}: {}".format(told["state"], name, told["detail"]) for name, told in _told(document)]
     return "\n".join(lines)

@@ -1,0 +1,51 @@
+"""Orders from inside the machine: ``b2ct-agent drain`` and ``halt`` leave a note that the running agent takes."""
+
+import json
+import os
+from typing import NamedTuple, Optional
+
+from b2ct_vmagent.errors import AgentError
+from b2ct_vmagent.files import make_folder, read_text, write_file
+from b2ct_vmagent.paths import Paths
+from b2ct_vmagent.reports import Order
+
+LONGEST_REASON = 200
+
+
+class Note(NamedTuple):
+    """What an administrator wants, and why."""
+
+    order: Order
+    reason: str
+
+
+def write_note(paths: Paths, note: Note) -> None:
+    """Leave a note; a later one replaces it.
+
+    Raises:
+        AgentError: it cannot be written: only root may give orders.
+    """
+    if len(note.reason) > LONGEST_REASON or not note.reason.isprintable():
+        raise AgentError("the reason has to be one line of at most {} characters".format(LONGEST_REASON))
+    make_folder(paths.run)
+    text = json.dumps({"order": note.order.name, "reason": note.reason})
+    write_file(paths.order, text.encode("utf-8"), 0o600)
+
+
+def take_note(paths: Paths) -> Optional[Note]:
+    """Return the note, if there is one, and take it away.
+
+    Raises:
+        AgentError: it is damaged, or cannot be taken away.
+    """
+    text = read_text(paths.order)
+    if text is None:
+        return None
+    try:
+        os.unlink(paths.order)
+        document = json.loads(text)
+        return Note(Order[document["order"]], str(document["reason"]))
+    except OSError as error:
+        raise AgentError("{}: {}".format(paths.order, error.strerror))
+    except (ValueError, KeyError, TypeError):
+        raise AgentError("{} was damaged".format(paths.order))

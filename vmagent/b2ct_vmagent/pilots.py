@@ -1,0 +1,229 @@
+"""One pilot: what its unit runs, under a user of its own, and how it ended."""
+
+import json
+import os
+import re
+import stat
+import time
+from typing import Dict, NamedTuple, Optional
+
+from b2ct_vmagent import htcondor
+from b2ct_vmagent.errors import AgentError
+from b2ct_vmagent.features import Share, write_job_features
+from b2ct_vmagent.files import make_folder, read_text, write_file
+from b2ct_vmagent.life import Life, load_uid
+from b2ct_vmagent.monitor import total_memory_mib
+from b2ct_vmagent.paths import Paths
+from b2ct_vmagent.pilot_files import PilotFiles, Slot
+from b2ct_vmagent.policies import BAD_PILOT, COMPLETED, NO_WORK
+from b2ct_vmagent.reports import Outcome
+from b2ct_vmagent.settings import Settings
+
+LONGEST_MESSAGE_BYTES = 256
+HTCONDOR_UNIT = "b2ct-vm-htcondor.service"
+
+
+class Ended(NamedTuple):
+    """How a pilot ended: systemd's words (systemd.exec(5), SERVICE_RESULT and EXIT_STATUS) and its own."""
+
+    result: str
+    status: str
+    message: str
+    """What the pilot wrote into ``shutdown_message``, ``300 No more work available``; empty without."""
+    at_s: float
+    """By the monotonic clock."""
+
+
+def pilot_count(settings: Settings, cores: int) -> int:
+    """Return how many pilots this machine runs: one in HTCondor's case, which divides the machine itself."""
+    if not settings.has_pilot:
+        return 0
+    if settings.pilots == "node" or settings.pilot_kind == "htcondor":
+        return 1
+    return cores if settings.pilots == "core" else int(settings.pilots)
+
+
+def unit_name(settings: Settings, number: int) -> str:
+    """Return the unit of a pilot."""
+    return HTCONDOR_UNIT if settings.pilot_kind == "htcondor" else "b2ct-vm-pilot@{}.service".format(number)
+
+
+def make_slot(paths: Paths, settings: Settings, number: int, uid: str) -> Slot:
+    """Return the part of the machine that a pilot has."""
+    cores = os.cpu_count() or 1
+    count = max(1, pilot_count(settings, cores))
+    return Slot(
+        number=number,
+        cores=max(1, cores // count),
+        memory_mib=total_memory_mib(paths) // count,
+        folder=paths.pilot_work(number, scratch=bool(settings.scratch)),
+        machine_features=paths.machine_features,
+        job_features=paths.job_features(number),
+        name=os.uname().nodename,
+        uid=uid,
+    )
+
+
+def make_pilot(settings: Settings, slot: Slot) -> PilotFiles:
+    """Return what the unit of a pilot runs."""
+    if settings.pilot_kind == "dirac":
+        raise AgentError("no DIRAC pilot yet")
+    if settings.pilot_kind == "htcondor":
+        return htcondor.make_pilot(settings, slot)
+    drain = ': >"$B2CT_STOP_FILE"\n' + settings.pilot_drain + "\n"
+    return PilotFiles(start=settings.pilot + "\n", drain=drain, files={}, payloads="")
+
+
+def prepare_pilot(paths: Paths, settings: Settings, number: int) -> str:
+    """Write what the unit of a pilot runs, and return the folder that it runs in; done as root before it starts.
+
+    That folder is on the scratch disk, if there is one, and belongs to the user that systemd made for the unit, who is
+    the owner of its StateDirectory (systemd.exec(5)). The written ``start`` also tells that the pilot was started.
+
+    Raises:
+        AgentError: there is no such pilot to start, or the folder or a file cannot be made.
+    """
+    cores = os.cpu_count() or 1
+    if not 0 <= number < pilot_count(settings, cores):
+        raise AgentError("no pilot {} is asked for".format(number))
+    if Life.load(paths).ending is not None:
+        raise AgentError("no pilot starts any more: this machine is about to go")
+    slot = make_slot(paths, settings, number, load_uid(paths, settings.site, settings.vmid))
+    try:
+        owner = os.stat(paths.pilot_state(number))
+        if settings.scratch:
+            _give_folder(slot.folder, owner)
+    except OSError as error:
+        raise AgentError("{}: {}".format(error.filename or slot.folder, error.strerror))
+    folder = paths.pilot(number)
+    make_folder(folder)
+    _forget_result(folder)
+    write_job_features(paths, settings, number, _share(settings, slot))
+    pilot = make_pilot(settings, slot)
+    for name, (text, mode) in pilot.files.items():
+        write_file(os.path.join(folder, name), text.encode("utf-8"), mode)
+    before = _environment(settings, slot)
+    write_file(os.path.join(folder, "drain"), (before + pilot.drain).encode("utf-8"), 0o644)
+    write_file(os.path.join(folder, "start"), (before + pilot.start).encode("utf-8"), 0o644)
+    return slot.folder
+
+
+def _give_folder(folder: str, owner: os.stat_result) -> None:
+    """Make the folder, if it is not there, and give it away; what only looks like one is left alone."""
+    if not os.path.lexists(folder):
+        os.mkdir(folder, 0o700)
+    if not stat.S_ISDIR(os.lstat(folder).st_mode):
+        raise AgentError("{} is no folder".format(folder))
+    os.chown(folder, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+def _forget_result(folder: str) -> None:
+    try:
+        os.unlink(os.path.join(folder, "result"))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise AgentError("{}: {}".format(error.filename, error.strerror))
+
+
+def _share(settings: Settings, slot: Slot) -> Share:
+    now_s = int(time.time())
+    left_s = settings.max_lifetime_s - int(time.monotonic())
+    try:
+        disk = os.statvfs(slot.folder)
+        scratch_bytes = disk.f_bavail * disk.f_frsize // max(1, pilot_count(settings, os.cpu_count() or 1))
+    except OSError:
+        scratch_bytes = 0
+    return Share(
+        job_id="{}-{}".format(slot.uid, slot.number),
+        cores=slot.cores,
+        start_s=now_s,
+        end_s=now_s + max(0, left_s) if settings.has_end else None,
+        rss_bytes=slot.memory_mib << 20,
+        scratch_bytes=scratch_bytes,
+    )
+
+
+def _environment(settings: Settings, slot: Slot) -> str:
+    """Return the first lines of a pilot's scripts; all values but names are made by the agent itself."""
+    words = {
+        "HOME": slot.folder,
+        "TMPDIR": slot.folder,
+        "MACHINEFEATURES": slot.machine_features,
+        "JOBFEATURES": slot.job_features,
+        "JOBOUTPUTS": slot.folder,
+        "B2CT_STOP_FILE": slot.folder + "/stop",
+        "B2CT_SLOT": str(slot.number),
+        "B2CT_CORES": str(slot.cores),
+        "B2CT_UID": slot.uid,
+        "B2CT_VO": settings.vo,
+        "B2CT_SITE": settings.site,
+    }
+    lines = ["export {}={}".format(name, sh_quote(value)) for name, value in words.items()]
+    return "\n".join(["cd {} || exit 1".format(sh_quote(slot.folder)), *lines, ""])
+
+
+def sh_quote(value: str) -> str:
+    """Return a word that sh reads as just this value (POSIX XCU 2.2.2)."""
+    return "'" + value.replace("'", "'\\''") + "'"
+
+
+def record_end(paths: Paths, settings: Settings, number: int, environment: Dict[str, str]) -> None:
+    """Write down how a pilot ended; done as root when its unit stops, with systemd's variables in ``environment``.
+
+    Raises:
+        AgentError: it cannot be written.
+    """
+    ended = {
+        "result": environment.get("SERVICE_RESULT", ""),
+        "status": environment.get("EXIT_STATUS", ""),
+        "message": _read_message(os.path.join(paths.pilot_work(number, scratch=bool(settings.scratch)), "shutdown_message")),
+        "at_s": time.monotonic(),
+    }
+    make_folder(paths.pilot(number))
+    write_file(os.path.join(paths.pilot(number), "result"), json.dumps(ended).encode("utf-8"), 0o644)
+
+
+def _read_message(path: str) -> str:
+    """Return the pilot's own shutdown message, if it is one; the file is the pilot's, and nothing in it is believed."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            return ""
+        text = os.read(handle, LONGEST_MESSAGE_BYTES).decode("ascii", "replace").strip()
+    except OSError:
+        return ""
+    finally:
+        os.close(handle)
+    return text if re.fullmatch(r"[1-7][0-9]{2}( [\x20-\x7e]*)?", text) else ""
+
+
+def load_end(paths: Paths, number: int) -> Optional[Ended]:
+    """Return how a pilot ended, None while it runs or when it was never started."""
+    try:
+        document = json.loads(read_text(os.path.join(paths.pilot(number), "result")) or "null")
+        if document is None:
+            return None
+        result, status, message = (str(document[name]) for name in ("result", "status", "message"))
+        return Ended(result, status, message, float(document["at_s"]))
+    except (AgentError, ValueError, KeyError, TypeError):
+        return Ended("damaged", "", "", time.monotonic())
+
+
+def was_started(paths: Paths, number: int) -> bool:
+    """Return whether a pilot was started since the last boot."""
+    return any(os.path.exists(os.path.join(paths.pilot(number), name)) for name in ("start", "result"))
+
+
+def judge_end(ended: Ended, done: int) -> Outcome:
+    """Return what a pilot's end means for its machine: the pilot's own word, or what systemd saw."""
+    if ended.message:
+        return Outcome(int(ended.message[:3]), ended.message[4:] or "The pilot ended")
+    if ended.result not in {"success", ""}:
+        return Outcome(BAD_PILOT, "The pilot failed: {} {}".format(ended.result, ended.status).strip())
+    if done:
+        return Outcome(COMPLETED, "Intended work completed ok")
+    return Outcome(NO_WORK, "No more work available from the task queue")
