@@ -48,14 +48,7 @@ def contextualize(  # noqa: PLR0913 - what ssh has to know, and what the worker 
     context = worker_context(model, find_bundles(assets, site.parent), vo)
     request = ContextualizeRequest(
         SshTarget(host, user, port, identity, known_hosts, accept_new),
-        AgentSettings(
-            site=context["B2CT_SITE"],
-            vo=vo,
-            kind=context["B2CT_KIND"],
-            cvmfs_repositories=tuple(filter(None, context.get("B2CT_CVMFS_REPOSITORIES", "").split(","))),
-            cvmfs_proxy=context["B2CT_CVMFS_PROXY"],
-            pilot=context.get("B2CT_PILOT", ""),
-        ),
+        AgentSettings.from_context(context),
         timeout_s=timeout,
     )
     report = contextualize_host(request, assets)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from b2ct.errors import Severity
+from b2ct.plan.agent import agent_options
 from b2ct.plan.bundle import Bundle, BundleImage, Kind
 from b2ct.plan.cloud_model import Kind as ObjectKind
 from b2ct.site.cloud import WHOLE_NODE, Vm
@@ -286,8 +287,10 @@ class _Planner:
         flavour = WHOLE_NODE if wish == WHOLE_NODE else f"{cores}core"
         squid = bundle.manifest.kind is Kind.SQUID
         community = self._community(vm)
+        name = template_name(vm, entry.guest, flavour)
+        scratch = not squid and vm.scratch_per_core > 0
         return VmTemplate(
-            name=template_name(vm, entry.guest, flavour),
+            name=name,
             bundle=bundle.manifest.name,
             version=bundle.manifest.version,
             image=entry.file_name.rsplit(".", 1)[0],
@@ -307,7 +310,7 @@ class _Planner:
             security_group_id=self._security_group_id(),
             ssh_keys=community.ssh_keys if community else (),
             onegate=self.onegate,
-            context=self.context(vm, bundle.manifest.kind, flavour, scratch=not squid and vm.scratch_per_core > 0),
+            context=self.context(vm, bundle.manifest.kind, flavour, name, scratch=scratch),
             files=self._squid_files() if squid else (),
         )
 
@@ -316,8 +319,8 @@ class _Planner:
         found = self.facts.find(ObjectKind.SECURITY_GROUP, name) if self.facts else None
         return found.id if found else 0
 
-    def context(self, vm: Vm, kind: Kind, flavour: str, *, scratch: bool) -> tuple[tuple[str, str], ...]:
-        """Return the variables that tell the VM agent where it is and for whom it works."""
+    def context(self, vm: Vm, kind: Kind, flavour: str, queue: str, *, scratch: bool) -> tuple[tuple[str, str], ...]:
+        """Return the variables that tell the VM agent where it is, for whom it works, and how."""
         community = self._community(vm)
         values: Mapping[str, str] = {
             "B2CT_KIND": kind.value,
@@ -327,9 +330,10 @@ class _Planner:
             "B2CT_CVMFS_REPOSITORIES": ",".join(community.cvmfs) if community else "",
             "B2CT_CVMFS_PROXY": self._cvmfs_proxy(vm) if kind is Kind.WORKER else "",
             "B2CT_SCRATCH": "/dev/vdb" if scratch else "",
-            "B2CT_PILOT": (community.pilot or "") if community and kind is Kind.WORKER else "",
         }
-        return tuple((name, value) for name, value in values.items() if value)
+        more = agent_options(self.site, community, queue) if community and kind is Kind.WORKER else {}
+        named = {f"B2CT_{option.upper()}": value for option, value in more.items()}
+        return tuple((name, value) for name, value in {**values, **named}.items() if value)
 
     def _cvmfs_proxy(self, vm: Vm) -> str:
         """Return the site's squids in the syntax of CVMFS_HTTP_PROXY: ``|`` balances between them."""
@@ -362,7 +366,7 @@ def worker_context(site: Site, bundles: Sequence[Bundle], vo: str) -> dict[str, 
     """Return the agent's variables for a worker that no VM template describes: one that is reached over SSH."""
     planner = _Planner(site, bundles, None, onegate=False)
     machine = Vm(bundle="none", vo=vo, network=site.management)
-    return dict(planner.context(machine, Kind.WORKER, "", scratch=False))
+    return dict(planner.context(machine, Kind.WORKER, "", "", scratch=False))
 
 
 def security_group_name(site: Site) -> str:

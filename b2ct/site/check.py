@@ -6,6 +6,7 @@ import zoneinfo
 from typing import TYPE_CHECKING
 
 from b2ct.errors import Severity
+from b2ct.site.check_central import check_central
 from b2ct.site.check_cloud import check_cloud
 from b2ct.site.check_network import check_networks
 from b2ct.site.check_storage import check_storage
@@ -33,8 +34,8 @@ SYSTEM_USERS = frozenset(
 
 def check_site(site: Site) -> tuple[Finding, ...]:
     """Return everything that is wrong with a site whose single values are all well-formed."""
-    checks = (_check_media, _check_hosts, check_networks, check_storage, _check_accounts, _check_time, check_cloud)
-    return tuple(finding for check in checks for finding in check(site))
+    hosts = (_check_media, _check_hosts, check_networks, check_storage, _check_accounts, _check_time)
+    return tuple(finding for check in (*hosts, check_cloud, check_central) for finding in check(site))
 
 
 def _check_media(site: Site) -> Iterator[Finding]:

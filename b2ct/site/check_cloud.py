@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from b2ct.errors import Severity
+from b2ct.site.check_central import SHELL_CHARACTERS
 from b2ct.site.findings import Finding, find_duplicates
 from b2ct.site.types import Service
 
@@ -21,9 +22,6 @@ OPENNEBULA_GROUPS = frozenset({"oneadmin", "users"})
 
 OPENNEBULA_USERS = frozenset({"oneadmin", "serveradmin"})
 """Users that OpenNebula makes for itself."""
-
-SHELL_CHARACTERS = '"$`\\'
-"""one-context writes values of the context between double quotes and has a shell read them."""
 
 
 def check_cloud(site: Site) -> Iterator[Finding]:
@@ -64,9 +62,6 @@ def _check_communities(site: Site) -> Iterator[Finding]:
             if set(key) & set(SHELL_CHARACTERS):
                 message = f"none of {' '.join(SHELL_CHARACTERS)} can be in a key: one-context hands it to a shell"
                 yield Finding(("vo", i, "ssh_keys", j), message, "change the comment")
-        if set(community.pilot or "") & set(SHELL_CHARACTERS):
-            message = f"none of {' '.join(SHELL_CHARACTERS)} can be in it: one-context hands it to a shell"
-            yield Finding(("vo", i, "pilot"), message, "call a script, on CVMFS or in user-data")
         if community.name in OPENNEBULA_GROUPS:
             yield Finding(("vo", i, "name"), f"{community.name} is a group of OpenNebula itself", "choose another name")
         if community.user in OPENNEBULA_USERS:

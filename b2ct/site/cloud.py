@@ -1,4 +1,4 @@
-"""What runs on the cloud: communities, virtual machines, and the central scheduler that sends their work."""
+"""What runs on the cloud: communities and their virtual machines."""
 
 from __future__ import annotations
 
@@ -6,32 +6,19 @@ from enum import StrEnum
 from ipaddress import IPv4Address
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
+from pydantic import BeforeValidator, ByteSize, Field
 
+from b2ct.site.pilot import Pilot, Stop, StopPolicy
 from b2ct.site.types import (
     DomainName,
-    HostOrAddress,
     Name,
     SecretRef,
     SiteModel,
     Size,
     SizeOrNone,
     SshKey,
-    Url,
     VersionNumber,
-    pattern,
 )
-
-DiracSiteName = Annotated[
-    str, pattern(r"^[A-Za-z0-9-]+\.[A-Za-z0-9-]+\.[a-z]{2,3}$", 64, "a DIRAC site name such as LCG.Torino.it")
-]
-
-DipsUrl = Annotated[
-    str,
-    pattern(
-        r"^dips?://[A-Za-z0-9.-]+:[0-9]+/[A-Za-z0-9/_-]+$", 300, "a DIRAC service URL, dips://host:port/System/Service"
-    ),
-]
 
 
 class Limits(SiteModel):
@@ -45,17 +32,6 @@ class Limits(SiteModel):
     """Memory."""
 
 
-def _printable(text: str) -> str:
-    """Refuse what nobody can see: characters that a web page has in the place of blanks, among others."""
-    if not text.isprintable():
-        raise ValueError("it holds characters that cannot be printed, or blanks that are none: type it anew")
-    return text
-
-
-Command = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_printable)]
-"""One line for the shell; the VM agent takes no other (``vmagent/b2ct_vmagent/settings.py``)."""
-
-
 class Community(SiteModel):
     """A virtual organisation (VO) that the site serves: a group in OpenNebula, with its quota and its templates."""
 
@@ -63,8 +39,11 @@ class Community(SiteModel):
     """The VO's name, ``belle``; its group in OpenNebula is called the same."""
     cvmfs: tuple[DomainName, ...] = ()
     """CVMFS repositories that its jobs need, ``belle.cern.ch``."""
-    pilot: Command | None = None
-    """What its workers run when they are ready, ``/cvmfs/t2k.egi.eu/pilot/start.sh``; left out: nothing."""
+    pilot: Pilot | None = None
+    """What its workers run when they are ready: one line for the shell, ``/cvmfs/t2k.egi.eu/pilot/start.sh``, or a
+    kind of pilot with its keys; left out: nothing."""
+    stop: StopPolicy = Stop()
+    """When its workers stop by themselves; ``never``, or times in seconds."""
     limits: Limits = Limits()
     """The most that it may use."""
     user: Name | None = None
@@ -140,50 +119,3 @@ class Vm(SiteModel):
     """Back the memory with huge pages; the nodes have to have them."""
     cluster: Name | None = None
     """OpenNebula cluster whose nodes run it; left out: the site's."""
-
-
-class DiracScheduler(SiteModel):
-    """DIRAC, with VirtualMachineManager (8) or CloudComputingElement (8, 9)."""
-
-    kind: Literal["dirac"]
-    """The scheduler's kind."""
-    version: Literal["8", "9"] = "8"
-    """Major version of the central services."""
-    configuration_servers: Annotated[tuple[DipsUrl, ...], Field(min_length=1)]
-    """URLs of the Configuration Service, ``dips://host:9135/Configuration/Server``."""
-    site_name: DiracSiteName
-    """The site's name in DIRAC, ``LCG.Torino.it``."""
-    certificate: SecretRef | None = None
-    """Certificate that the virtual machines show."""
-    key: SecretRef | None = None
-    """Its private key."""
-
-
-class DiracxScheduler(SiteModel):
-    """DiracX beside DIRAC 9."""
-
-    kind: Literal["diracx"]
-    """The scheduler's kind."""
-    url: Url
-    """URL of DiracX."""
-    site_name: DiracSiteName
-    """The site's name in DIRAC, ``LCG.Torino.it``."""
-    token: SecretRef | None = None
-    """Refresh token for registration."""
-
-
-class HtcondorScheduler(SiteModel):
-    """An HTCondor pool that the virtual machines join."""
-
-    kind: Literal["htcondor"]
-    """The scheduler's kind."""
-    central_manager: HostOrAddress
-    """Host of the collector."""
-    port: Annotated[int, Field(ge=1, le=65535)] = 9618
-    """Its port."""
-    token: SecretRef | None = None
-    """IDTOKEN with which virtual machines advertise themselves."""
-
-
-Central = Annotated[DiracScheduler | DiracxScheduler | HtcondorScheduler, Field(discriminator="kind")]
-"""The central scheduler."""

@@ -67,8 +67,8 @@ def explain_error(file: str, document: Document, data: Any, details: ErrorDetail
             key = str(details["loc"][-1])
             near = difflib.get_close_matches(key, _known_keys(), n=1)
             message, hint = "there is no such key", f"did you mean {near[0]}?" if near else ""
-        case "missing":
-            loc = (*loc, str(details["loc"][-1]))
+        case "missing" | "union_tag_not_found":
+            loc = (*loc, context.get("discriminator", str(details["loc"][-1])).strip("'"))
             message = "is missing"
         case "string_pattern_mismatch":
             meaning = MEANINGS[context["pattern"]]

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import ByteSize, Field
 
-from b2ct.site.cloud import Central, Community, Vm
+from b2ct.site.central import Central
+from b2ct.site.cloud import Community, Vm
 from b2ct.site.host import Host
 from b2ct.site.network import Network
 from b2ct.site.types import (
