@@ -223,7 +223,7 @@ def _explain(error: Exception, timeout_s: float) -> Tuple[str, bool]:
     elif isinstance(error, ConnectionRefusedError):
         said = "the connection is refused: nothing listens there"
     elif isinstance(error, (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-        said = "it closed the connection"
+        said = "it closed the connection, as services do too when our certificate is out of date or of an unknown CA"
     elif isinstance(error, ssl.CertificateError) or "CERTIFICATE_VERIFY_FAILED" in str(error):
         said, refused = getattr(error, "verify_message", "") or _reason(error), True
         said = "its certificate does not hold: {}".format(said)
