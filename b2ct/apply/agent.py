@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
 
+from b2ct.errors import UsageError
 from b2ct.plan.artifact import Artifact
+from b2ct.render.man_page import ManPage, render_man_page
 
 if TYPE_CHECKING:
     from b2ct.assets import Assets
@@ -17,19 +21,46 @@ AGENT_UNIT = "b2ct-vm-agent.service"
 AGENT_UNITS = ("b2ct-vm-context.service", "b2ct-vm-scratch.service", AGENT_UNIT)
 """All units that start with the machine, in that order."""
 
-PILOT_UNIT = "b2ct-vm-pilot.service"
-"""The unit that the agent starts when the machine is ready."""
+PILOT_UNIT = "b2ct-vm-pilot@0.service"
+"""The unit of the first pilot, which the agent starts when the machine is ready."""
 
 ZIPAPP_PATH = "usr/libexec/b2ct-vm/agent.pyz"
+
+MANUAL_PATH = "usr/share/man/man8/b2ct-agent.8"
+
+CONFIG_PATH = "etc/b2ct-vm/agent.conf"
+"""The file that an admin edits; only root reads it."""
 
 _SOURCES = "vmagent/b2ct_vmagent/"
 _FILES = "vmagent/files/"
 _PROGRAMS = ("usr/libexec/b2ct-vm/agent", "usr/bin/b2ct-agent")
-_PRIVATE = "etc/b2ct-vm/agent.conf"
 
 _MAIN = b"from b2ct_vmagent.cli import run\n\nrun()\n"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time stamp that a zip can hold, for every member: the same sources give the same bytes."""
+
+
+class Release(NamedTuple):
+    """Which agent this is."""
+
+    version: str
+    released_s: int
+    """When it was released, seconds since 1970."""
+
+
+def read_release(assets: Assets) -> Release:
+    """Return what the agent's sources say about themselves.
+
+    Raises:
+        UsageError: a site's own copy of them does not say it.
+    """
+    name = f"{_SOURCES}__init__.py"
+    text = assets.read_text(name)
+    version = re.search(r'^__version__ = "([0-9][0-9A-Za-z.]*)"$', text, re.MULTILINE)
+    released = re.search(r"^RELEASED_S = ([0-9]+)$", text, re.MULTILINE)
+    if version is None or released is None:
+        raise UsageError(f"{assets.path(name)} does not say __version__ and RELEASED_S")
+    return Release(version[1], int(released[1]))
 
 
 def build_agent(assets: Assets) -> bytes:
@@ -57,8 +88,22 @@ def agent_files(assets: Assets) -> tuple[Artifact, ...]:
         Artifact(place, assets.path(_FILES + place).read_bytes(), _mode(place))
         for place in (name.removeprefix(_FILES) for name in _names(assets, _FILES))
     ]
-    files.append(Artifact(ZIPAPP_PATH, build_agent(assets)))
+    files += [Artifact(ZIPAPP_PATH, build_agent(assets)), Artifact(MANUAL_PATH, render_manual(assets).encode())]
     return tuple(sorted(files, key=lambda file: file.path))
+
+
+def render_manual(assets: Assets) -> str:
+    """Return the manual page, which is the agent's README."""
+    version, released_s = read_release(assets)
+    page = ManPage(
+        name="b2ct-agent",
+        section=8,
+        summary="makes a virtual machine a worker",
+        synopsis="[--root DIR] COMMAND [OPTION]",
+        version=f"b2ct-vm-agent {version}",
+        date=datetime.fromtimestamp(released_s, UTC).date().isoformat(),
+    )
+    return render_man_page(page, assets.read_text("vmagent/README.md"))
 
 
 def _names(assets: Assets, prefix: str) -> tuple[str, ...]:
@@ -68,4 +113,4 @@ def _names(assets: Assets, prefix: str) -> tuple[str, ...]:
 def _mode(place: str) -> int:
     if place in _PROGRAMS:
         return 0o755
-    return 0o600 if place == _PRIVATE else 0o644
+    return 0o600 if place == CONFIG_PATH else 0o644

@@ -7,6 +7,7 @@ import sys
 import typer
 
 from b2ct.cli import (
+    agent_commands,
     bundle_commands,
     describe_commands,
     image_commands,
@@ -20,6 +21,7 @@ from b2ct.cli.output import print_error
 from b2ct.errors import B2ctError, ExitCode, UsageError
 
 __all__ = [
+    "agent_commands",
     "app",
     "bundle_commands",
     "describe_commands",

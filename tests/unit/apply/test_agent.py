@@ -1,16 +1,27 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from b2ct.apply.agent import AGENT_UNIT, AGENT_UNITS, PILOT_UNIT, agent_files, build_agent
+import pytest
+from b2ct_vmagent import RELEASED_S, __version__
+from b2ct_vmagent.cli import main
+from b2ct_vmagent.settings import KEYS
+
+from b2ct.apply.agent import (
+    AGENT_UNIT,
+    AGENT_UNITS,
+    PILOT_UNIT,
+    agent_files,
+    build_agent,
+    read_release,
+    render_manual,
+)
 from b2ct.assets import Assets
-
-if TYPE_CHECKING:
-    import pytest
+from b2ct.errors import UsageError
 
 VMAGENT = Path(__file__).parents[3] / "vmagent"
 
@@ -42,14 +53,18 @@ def test_the_files_of_a_guest() -> None:
         "usr/bin/b2ct-agent": 0o755,
         "usr/lib/systemd/system/b2ct-vm-agent.service": 0o644,
         "usr/lib/systemd/system/b2ct-vm-context.service": 0o644,
-        "usr/lib/systemd/system/b2ct-vm-pilot.service": 0o644,
+        "usr/lib/systemd/system/b2ct-vm-htcondor.service": 0o644,
+        "usr/lib/systemd/system/b2ct-vm-pilot@.service": 0o644,
         "usr/lib/systemd/system/b2ct-vm-scratch.service": 0o644,
+        "usr/lib/systemd/system-preset/80-b2ct-vm.preset": 0o644,
         "usr/lib/tmpfiles.d/b2ct-vm.conf": 0o644,
         "usr/libexec/b2ct-vm/agent": 0o755,
         "usr/libexec/b2ct-vm/agent.pyz": 0o644,
+        "usr/share/man/man8/b2ct-agent.8": 0o644,
     }
     assert list(files) == sorted(files)
-    assert {f"usr/lib/systemd/system/{unit}" for unit in (*AGENT_UNITS, PILOT_UNIT)} <= set(files)
+    units = (*AGENT_UNITS, re.sub("@.*[.]", "@.", PILOT_UNIT))
+    assert {f"usr/lib/systemd/system/{unit}" for unit in units} <= set(files)
     assert AGENT_UNIT in AGENT_UNITS
 
 
@@ -57,6 +72,35 @@ def test_the_sample_settings_set_nothing() -> None:
     conf = next(file for file in agent_files(Assets()) if file.path == "etc/b2ct-vm/agent.conf")
     lines = conf.data.decode().splitlines()
     assert [line for line in lines if not line.startswith("#")] == ["[agent]"]
+
+
+def test_the_preset_enables_the_units_that_start_with_the_machine() -> None:
+    files = {file.path: file.data for file in agent_files(Assets())}
+    lines = files["usr/lib/systemd/system-preset/80-b2ct-vm.preset"].decode().splitlines()
+    assert [line for line in lines if not line.startswith("#")] == [f"enable {unit}" for unit in AGENT_UNITS]
+
+
+def test_the_manual_names_every_command_and_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    manual = render_manual(Assets()).replace("\\-", "-")
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    commands = re.findall(r"^ {4}(\w+) ", capsys.readouterr().out, re.MULTILINE)
+    assert len(commands) > 5
+    assert [name for name in commands if not re.search(rf"^\\fBb2ct-agent {name}\b", manual, re.MULTILINE)] == []
+    settings = manual.partition("\n.SH SETTINGS\n")[2]
+    assert [key.option for key in KEYS if f"\n.TP\n\\fB{key.option}\\fP\n" not in settings] == []
+
+
+def test_the_release_is_what_the_agent_says() -> None:
+    assert read_release(Assets()) == (__version__, RELEASED_S)
+
+
+def test_sources_that_do_not_say_their_release_are_refused(tmp_path: Path) -> None:
+    own = tmp_path / "vmagent/b2ct_vmagent/__init__.py"
+    own.parent.mkdir(parents=True)
+    own.write_text('__version__ = "1.0"\n', encoding="ascii")
+    with pytest.raises(UsageError, match="does not say __version__ and RELEASED_S"):
+        read_release(Assets(overrides=tmp_path))
 
 
 def test_a_site_may_have_its_own_unit(tmp_path: Path) -> None:

