@@ -36,6 +36,7 @@ SPOOL = $(LOCAL_DIR)/spool
 EXECUTE = $(LOCAL_DIR)/execute
 PROCD_ADDRESS = $(RUN)/procd_pipe
 DAEMON_LIST = MASTER STARTD
+ENABLE_KERNEL_TUNING = False
 
 # The pool is reached from here; nothing has to reach this machine.
 CONDOR_HOST = {host}
