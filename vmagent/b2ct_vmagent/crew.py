@@ -104,7 +104,6 @@ class Crew:
                 continue
             if self._life.began_s is None:
                 self._life.began_s = now_s
-                self._life.save()
             unit = unit_name(self._settings, number)
             if self._order(["systemctl", "--no-block", "start", unit], SYSTEMCTL_S):
                 log("info", "asked systemd to start {}".format(unit))

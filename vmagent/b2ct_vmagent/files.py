@@ -43,7 +43,7 @@ def make_folder(path: str) -> None:
         make_folder(os.path.dirname(path))
     try:
         os.mkdir(path)
-        os.chmod(path, 0o755)
+        os.chmod(path, 0o755)  # noqa: S103 - readable by all: what has to be hidden has a mode of its own
     except FileExistsError:
         return
     except OSError as error:

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from b2ct_vmagent.errors import AgentError
 from b2ct_vmagent.files import make_folder, read_text, write_file
+from b2ct_vmagent.log import log
 from b2ct_vmagent.paths import Paths
 from b2ct_vmagent.reports import Outcome
 
@@ -121,16 +122,37 @@ class Life:
 def load_uid(paths: Paths, site: str, vmid: str) -> str:
     """Return the machine's globally unique name, ``<site>-<vmid>-<random>``; made once and kept.
 
-    OpenNebula's numbers are the same at every site, and central schedulers take the first machine of a name.
-
-    Raises:
-        AgentError: it cannot be read or written.
+    OpenNebula's numbers are the same at every site, and central schedulers take the first machine of a name. On a disk
+    that takes no file, the name stays the same until the next boot only.
     """
-    kept = (read_text(paths.uid) or "").strip()
-    if re.fullmatch(r"[A-Za-z0-9.-]{1,100}", kept):
+    try:
+        kept = (read_text(paths.uid) or "").strip()
+    except AgentError:
+        kept = ""
+    if re.fullmatch(r"[A-Za-z0-9.-]{1,140}", kept):
         return kept
     words = [re.sub(r"[^A-Za-z0-9.-]", "-", word)[:60] for word in (site or "site", vmid or "0")]
-    uid = "-".join([*words, uuid.uuid4().hex[:8]])
-    make_folder(os.path.dirname(paths.uid))
-    write_file(paths.uid, (uid + "\n").encode("ascii"), 0o600)
+    uid = "-".join([*words, _boot_word(paths)])
+    try:
+        make_folder(os.path.dirname(paths.uid))
+        write_file(paths.uid, (uid + "\n").encode("ascii"), 0o600)
+    except AgentError as error:
+        log("error", "the name {} is not kept: {}".format(uid, error))
     return uid
+
+
+def forget_uid(paths: Paths) -> None:
+    """Let the machine have a new name after the next boot."""
+    try:
+        os.unlink(paths.uid)
+    except OSError:
+        return
+
+
+def _boot_word(paths: Paths) -> str:
+    """Return eight random characters: the kernel's, which are the same until the next boot (random(4))."""
+    try:
+        found = (read_text(paths.at("/proc/sys/kernel/random/boot_id")) or "").strip().replace("-", "")
+    except AgentError:
+        found = ""
+    return (found or uuid.uuid4().hex)[:8]

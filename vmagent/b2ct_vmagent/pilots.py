@@ -174,10 +174,11 @@ def record_end(paths: Paths, settings: Settings, number: int, environment: Dict[
     Raises:
         AgentError: it cannot be written.
     """
+    folder = paths.pilot_work(number, scratch=bool(settings.scratch))
     ended = {
         "result": environment.get("SERVICE_RESULT", ""),
         "status": environment.get("EXIT_STATUS", ""),
-        "message": _read_message(os.path.join(paths.pilot_work(number, scratch=bool(settings.scratch)), "shutdown_message")),
+        "message": _read_message(os.path.join(folder, "shutdown_message")),
         "at_s": time.monotonic(),
     }
     make_folder(paths.pilot(number))

@@ -4,7 +4,7 @@ import os
 import random
 import threading
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from b2ct_vmagent.checks import check_clock, check_disk, check_names, check_settings
 from b2ct_vmagent.context import Context, load_context
@@ -13,7 +13,7 @@ from b2ct_vmagent.cvmfs import check_cvmfs, write_cvmfs_settings
 from b2ct_vmagent.errors import AgentError
 from b2ct_vmagent.features import move_shutdown, write_machine_features
 from b2ct_vmagent.files import make_folder
-from b2ct_vmagent.life import Life, load_uid
+from b2ct_vmagent.life import Life, forget_uid, load_uid
 from b2ct_vmagent.log import log
 from b2ct_vmagent.logs import save_logs
 from b2ct_vmagent.monitor import Machine, look_at_machine
@@ -88,15 +88,12 @@ class Agent:
         self._check_due_s = 0.0
         self._unready_since_s: Optional[float] = None
         self._shown: Dict[str, Any] = {}
+        self._unwritten = ""
         reporters = make_reporters(self._context, self._uid)
         self._deliveries: List[Delivery] = start_deliveries(reporters, self._settings.heartbeat_s)
 
     def run(self) -> None:
-        """Run until ``stop`` is set, then take the status away.
-
-        Raises:
-            AgentError: the status or the life cannot be written.
-        """
+        """Run until ``stop`` is set, then take the status away."""
         self._write_features()
         tick_s = min(TICK_S, float(self._settings.period_s))
         try:
@@ -122,10 +119,21 @@ class Agent:
             self._crew.drain(now_s)
         elif ending is None and self._status is not None and self._status.ready:
             self._crew.start(now_s)
-        self._life.save()
+        self._keep(self._life.save)
         self._tell()
         if self._must_halt(now_s):
             self._halt()
+
+    def _keep(self, write: Callable[[], None]) -> None:
+        """Write something down; a full disk is no reason to leave payloads alone, and is told once."""
+        try:
+            write()
+        except AgentError as error:
+            if str(error) != self._unwritten:
+                log("error", str(error))
+            self._unwritten = str(error)
+        else:
+            self._unwritten = ""
 
     def _check(self, now_s: float) -> None:
         """Make the checks and set when the next are due."""
@@ -221,7 +229,7 @@ class Agent:
         if ending is None:
             return
         self._life.halting = True
-        self._life.save()
+        self._keep(self._life.save)
         self._tell()
         log("info", "halts: {}".format(ending.outcome))
         self._crew.stop()
@@ -247,6 +255,8 @@ class Agent:
         for delivery in self._deliveries:
             delivery.offer(news)
         lost = [one for one in self._deliveries if not one.wait_arrived(until_s - time.monotonic())]
+        # should it run again (a reboot, a resume), it is another machine to them: this one has gone
+        forget_uid(self._paths)
         for delivery in lost:
             log("error", "{} does not know the outcome: {}".format(delivery.reporter.name, delivery.state()["detail"]))
 
@@ -292,7 +302,7 @@ class Agent:
         period_s = float(self._settings.period_s)
         if document == self._shown.get("document") and time.monotonic() < self._shown["due_s"]:
             return
-        write_status(self._paths, document, period_s * 1.1 + SLACK_S)
+        self._keep(lambda: write_status(self._paths, document, period_s * 1.1 + SLACK_S))
         self._shown = {"document": document, "due_s": time.monotonic() + period_s}
 
     def _write_features(self) -> None:

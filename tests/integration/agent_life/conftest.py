@@ -1,0 +1,89 @@
+"""A worker under a real systemd, in a container that may turn itself off."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from b2ct.apply.contextualize import UNPACK, make_archive
+from b2ct.assets import Assets
+from b2ct.render.agent_conf import AgentSettings
+from tests.rigs.container import SUITE, Container, make_debian, start_container
+from tests.rigs.tools import need_root, need_tool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+REPORT = "/var/lib/b2ct-vm/report.json"
+PATIENCE_S = 60.0
+UNTIL_SAID = "for i in $(seq 300); do journalctl -u 'b2ct-vm-*' | grep -q -- \"$1\" && exit 0; sleep 0.2; done; exit 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A machine with the agent, and the folder that outlives it."""
+
+    container: Container
+    written: Path
+    """What the machine wrote to its disk, as this machine sees it."""
+
+    def configure(self, text: str) -> None:
+        """Write agent.conf (the lines below ``[agent]``) and start the agent anew."""
+        conf = f"[agent]\nsite = torino\nvo = belle\nperiod_s = 1\nheartbeat_s = 1\nreport_file = {REPORT}\n{text}"
+        self.container.tell("sh", "-c", "umask 077; cat >/etc/b2ct-vm/agent.conf", data=conf.encode())
+        self.container.tell("systemctl", "restart", "b2ct-vm-agent")
+
+    def wait_said(self, words: str) -> None:
+        """Wait until the journal of the agent or its pilots holds ``words``."""
+        self.container.tell("sh", "-c", UNTIL_SAID, "sh", words)
+
+    def report(self) -> dict[str, Any]:
+        """Return the newest report; also when the machine is gone."""
+        document: dict[str, Any] = json.loads((self.written / REPORT[1:]).read_text(encoding="utf-8"))
+        return document
+
+    def wait_report(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Return the first report of which ``holds`` is true."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                report = self.report()
+                if holds(report):
+                    return report
+            time.sleep(0.2)
+        raise AssertionError(f"{self.report()}\n{self.container.tell('journalctl', '-u', 'b2ct-vm-*')}")
+
+    def wait_gone(self, timeout_s: float = PATIENCE_S) -> None:
+        """Wait until the machine has turned itself off."""
+        deadline = time.monotonic() + timeout_s
+        while Path(f"/proc/{self.container.leader}").exists():
+            assert time.monotonic() < deadline, self.container.tell("journalctl", "-u", "b2ct-vm-*")
+            time.sleep(0.2)
+
+
+def boot(suite: str, folder: Path) -> contextlib.AbstractContextManager[Container]:
+    need_root()
+    need_tool("debootstrap", "systemd-nspawn", "nsenter")
+    return start_container(make_debian(suite), folder)
+
+
+@pytest.fixture(params=[SUITE, "trixie"])
+def worker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Worker]:
+    """A worker of each systemd that is here: 252 and 257."""
+    with boot(request.param, tmp_path / "container") as container:
+        container.tell("sh", "-c", UNPACK, data=make_archive(Assets(), AgentSettings()))
+        yield Worker(container, tmp_path / "container/upper")
+
+
+@pytest.fixture
+def debian12_worker(tmp_path: Path) -> Iterator[Worker]:
+    """A worker of Debian 12 alone, for what does not depend on systemd's version."""
+    with boot(SUITE, tmp_path / "container") as container:
+        container.tell("sh", "-c", UNPACK, data=make_archive(Assets(), AgentSettings()))
+        yield Worker(container, tmp_path / "container/upper")

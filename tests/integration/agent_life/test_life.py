@@ -1,0 +1,130 @@
+"""From the first pilot to power-off, under a real systemd."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.integration.agent_life.conftest import Worker
+
+UNTIL_ASKED = 'while [ ! -e "$B2CT_STOP_FILE" ]; do sleep 0.2; done'
+SECRETS = "/etc/b2ct-vm/agent.conf /var/lib/b2ct-vm /run/b2ct-vm/life.json /run/b2ct-vm/secret"
+
+
+def test_pilots_work_until_the_machine_drains(worker: Worker) -> None:
+    container = worker.container
+    container.tell("sh", "-c", "umask 077; echo secret >/run/b2ct-vm/secret")
+    spy = f'for f in {SECRETS}; do ls "$f"/ >/dev/null 2>&1 || cat "$f" >/dev/null 2>&1 && echo open $f; done'
+    worker.configure(
+        f"pilots = 2\npilot = {spy}; echo $USER $(id -u); cat $JOBFEATURES/allocated_cpu; {UNTIL_ASKED}; sleep 6; "
+        'echo "200 all $B2CT_SLOT done" >shutdown_message\n'
+    )
+    before = worker.wait_report(lambda report: bool(report["jobs"] == 2))
+    assert (before["state"], before["ready"], before["outcome"]) == ("working", True, None)
+    said = container.tell("journalctl", "-o", "cat", "-u", "b2ct-vm-pilot@*")
+    assert "open" not in said
+    users = dict(line.split() for line in said.splitlines() if line.startswith("b2ct-vm-pilot-"))
+    assert set(users) == {"b2ct-vm-pilot-0", "b2ct-vm-pilot-1"}
+    assert len({"0", *users.values()}) == 3
+
+    # killed and started anew, it finds its pilots again
+    container.tell("systemctl", "kill", "-s", "KILL", "b2ct-vm-agent")
+    container.tell("sh", "-c", "sleep 1; systemctl start b2ct-vm-agent")
+    worker.wait_report(lambda report: report["uptime_s"] > before["uptime_s"] and report["jobs"] == 2)
+    assert container.tell("journalctl", "-u", "b2ct-vm-agent").count("asked systemd to start") == 2
+
+    refused = container.run(["b2ct-agent", "halt"])
+    assert (refused.returncode, b"nothing was done" in refused.stderr) == (1, True)
+
+    far = int(container.tell("cat", "/run/b2ct-vm/machinefeatures/shutdowntime"))
+    assert "when 2 payloads" in container.tell("b2ct-agent", "drain", "--reason", "maintenance of the node")
+    worker.wait_report(lambda report: bool(report["state"] == "draining"))
+    near = int(container.tell("cat", "/run/b2ct-vm/machinefeatures/shutdowntime"))
+    assert near < far
+    assert near - time.time() < 3700
+    assert container.tell("cat", "/run/b2ct-vm/jobfeatures/1/shutdowntime_job") == f"{near}\n"
+    assert worker.report()["jobs"] == 2  # both have been asked and are not done yet
+    worker.wait_gone()
+    report = worker.report()
+    assert (report["outcome"], report["state"], report["jobs"]) == ("100 maintenance of the node", "halting", 0)
+    assert report["done"] == 2
+    assert report["cpu_s"] > 0
+
+
+def test_the_pilots_own_word_is_the_outcome(debian12_worker: Worker) -> None:
+    debian12_worker.configure("pilot = echo '600 the matcher is down' >shutdown_message\n")
+    debian12_worker.wait_gone()
+    assert debian12_worker.report()["outcome"] == "600 the matcher is down"
+
+
+def test_a_failed_pilot_is_told(debian12_worker: Worker) -> None:
+    debian12_worker.configure("pilot = exit 3\n")
+    debian12_worker.wait_gone()
+    assert debian12_worker.report()["outcome"] == "700 The pilot failed: exit-code 3"
+
+
+def test_an_idle_machine_goes(debian12_worker: Worker) -> None:
+    payload = "(exec -a payload-17 sleep 4)"
+    debian12_worker.configure(
+        f"stop_no_jobs_s = 5\npayload_pattern = ^payload-(..)\npilot = bash -c '{payload}; exec sleep 600'\n"
+    )
+    debian12_worker.wait_report(lambda report: report["state"] == "working" and report["jobs"] == 1)
+    debian12_worker.wait_gone(90)
+    report = debian12_worker.report()
+    assert report["outcome"] == "300 No job has run for 5 s"
+    assert report["done"] == 1
+
+
+def test_what_never_got_a_job_goes(debian12_worker: Worker) -> None:
+    debian12_worker.configure("stop_fizzle_s = 3\npayload_pattern = nothing-like-this\npilot = sleep 600\n")
+    debian12_worker.wait_gone(90)
+    assert debian12_worker.report()["outcome"] == "300 No job came in 3 s"
+
+
+def test_never_means_never(debian12_worker: Worker) -> None:
+    debian12_worker.configure("stop = never\nstop_fizzle_s = 1\npilot = true\n")
+    debian12_worker.wait_said("Deactivated successfully")
+    time.sleep(5)
+    assert debian12_worker.report()["state"] == "ready"
+    debian12_worker.container.tell("b2ct-agent", "halt")
+    debian12_worker.wait_gone()
+    assert debian12_worker.report()["outcome"] == "100 Asked for inside the machine"
+
+
+def test_a_payload_that_runs_is_waited_for_unless_forced(debian12_worker: Worker) -> None:
+    debian12_worker.configure("pilot = sleep 600\n")
+    debian12_worker.wait_report(lambda report: bool(report["jobs"] == 1))
+    debian12_worker.container.tell("b2ct-agent", "drain")
+    debian12_worker.wait_report(lambda report: bool(report["state"] == "draining"))
+    time.sleep(3)
+    assert debian12_worker.report()["jobs"] == 1
+    debian12_worker.container.tell("b2ct-agent", "halt", "--yes", "--reason", "power cut")
+    debian12_worker.wait_gone()
+    assert debian12_worker.report()["outcome"] == "100 power cut"
+
+
+def test_a_machine_that_is_shut_down_says_so(debian12_worker: Worker) -> None:
+    debian12_worker.configure("pilot = sleep 600\n")
+    debian12_worker.wait_report(lambda report: bool(report["jobs"] == 1))
+    debian12_worker.container.tell("systemctl", "--no-block", "poweroff")
+    debian12_worker.wait_gone()
+    assert debian12_worker.report()["outcome"] == "100 Shut down by the cloud"
+
+
+def test_a_refused_power_off_is_asked_for_harder(debian12_worker: Worker) -> None:
+    debian12_worker.container.tell("systemctl", "mask", "poweroff.target")
+    debian12_worker.configure("pilot = true\n")
+    debian12_worker.wait_gone()
+    assert debian12_worker.report()["state"] == "halting"
+
+
+def test_a_full_run_folder_does_not_keep_it_from_going(debian12_worker: Worker) -> None:
+    container = debian12_worker.container
+    container.tell("mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", "/run/b2ct-vm")
+    debian12_worker.configure(f"pilot = {UNTIL_ASKED}\n")
+    debian12_worker.wait_report(lambda report: bool(report["jobs"] == 1))
+    container.tell("b2ct-agent", "drain")
+    container.run(["sh", "-c", "cat /dev/zero >/run/b2ct-vm/filled"])
+    debian12_worker.wait_gone()
+    assert debian12_worker.report()["outcome"] == "100 Asked for inside the machine"
