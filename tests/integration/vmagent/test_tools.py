@@ -121,6 +121,19 @@ def test_a_background_child_does_not_hold_it_up() -> None:
     assert time.monotonic() - started < 3
 
 
+def test_a_full_disk_and_a_flood_do_not_keep_programs_from_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_arguments: object, **_named: object) -> None:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    for name in ("TemporaryFile", "mkstemp"):
+        monkeypatch.setattr(f"tempfile.{name}", full)
+    assert run_program(["sh", "-c", "echo here"], 10) == Done(0, "here")
+    started = time.monotonic()
+    done = run_program(["sh", "-c", "yes & echo $!"], 10)
+    assert (done.code, len(done.output) <= 65536, time.monotonic() - started < 3) == (0, True, True)
+    assert run_program(["yes"], 0.3) == Done(124, "no answer in 0 s")
+
+
 def test_the_units_hold_for_old_systemds() -> None:
     files = {file.path: file.data for file in agent_files(Assets())}
     for unit in AGENT_UNITS:
