@@ -1,15 +1,14 @@
 """Keeps what the agent and its pilots said, before the machine and its journal are gone."""
 
 import gzip
-import http.client
 import os
 import shutil
 import tempfile
 from typing import BinaryIO
-from urllib.parse import urlsplit
 
 from b2ct_vmagent.errors import AgentError
 from b2ct_vmagent.programs import run_into
+from b2ct_vmagent.web import ask
 
 JOURNAL_S = 60.0
 UPLOAD_S = 60.0
@@ -26,20 +25,24 @@ def save_logs(place: str, name: str) -> str:
         AgentError: it did not get there.
     """
     target = "{}/{}.log.gz".format(place.rstrip("/"), name)
-    argv = ["journalctl", "--no-pager", "-b", "-o", "short-iso", "-n", str(MOST_LINES), "-u", "b2ct-vm-*"]
-    with tempfile.TemporaryFile() as journal, tempfile.TemporaryFile() as packed:
-        done = run_into(argv, JOURNAL_S, journal)
-        if done.code != 0:
-            raise AgentError("the journal cannot be read: {}".format(done.output or "exit code {}".format(done.code)))
-        journal.seek(0)
-        with gzip.GzipFile(name + ".log", "wb", fileobj=packed) as archive:
-            shutil.copyfileobj(journal, archive)
-        packed.seek(0)
-        try:
+    try:
+        with tempfile.TemporaryFile() as journal, tempfile.TemporaryFile() as packed:
+            _pack(name, journal, packed)
             _upload(packed, target) if place.startswith("https:") else _copy(packed, target)
-        except (OSError, http.client.HTTPException) as error:
-            raise AgentError("{}: {}".format(target, error))
+    except OSError as error:  # also a full disk, wherever it is
+        raise AgentError("{}: {}".format(target, error))
     return target
+
+
+def _pack(name: str, journal: BinaryIO, packed: BinaryIO) -> None:
+    argv = ["journalctl", "--no-pager", "-b", "-o", "short-iso", "-n", str(MOST_LINES), "-u", "b2ct-vm-*"]
+    done = run_into(argv, JOURNAL_S, journal)
+    if done.code != 0:
+        raise AgentError("the journal cannot be read: {}".format(done.output or "exit code {}".format(done.code)))
+    journal.seek(0)
+    with gzip.GzipFile(name + ".log", "wb", fileobj=packed) as archive:
+        shutil.copyfileobj(journal, archive)
+    packed.seek(0)
 
 
 def _copy(packed: BinaryIO, target: str) -> None:
@@ -50,15 +53,6 @@ def _copy(packed: BinaryIO, target: str) -> None:
 
 
 def _upload(packed: BinaryIO, target: str) -> None:
-    url = urlsplit(target)
-    size = packed.seek(0, os.SEEK_END)
-    packed.seek(0)
-    connection = http.client.HTTPSConnection(url.hostname or "", url.port, timeout=UPLOAD_S)
-    try:
-        headers = {"Content-Type": "application/gzip", "Content-Length": str(size)}
-        connection.request("PUT", url.path, packed, headers)
-        with connection.getresponse() as answer:
-            if answer.status not in {200, 201, 204}:
-                raise AgentError("{}: HTTP {} {}".format(target, answer.status, answer.reason))
-    finally:
-        connection.close()
+    answer = ask("PUT", target, packed.read(), {"Content-Type": "application/gzip"}, UPLOAD_S)
+    if answer.status not in {200, 201, 204}:
+        raise AgentError("{}: HTTP {}".format(target, answer.status))
