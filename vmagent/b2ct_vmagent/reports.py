@@ -174,7 +174,7 @@ class Delivery:
         if news is None or self._clock() < self._due_s:
             return False
         try:
-            order = self.reporter.report(news)
+            order = Order(self.reporter.report(news))
         except ReportError as error:
             failed = error
         except Exception as error:  # noqa: BLE001 - the thread's outermost frame: a fault here must not silence it
