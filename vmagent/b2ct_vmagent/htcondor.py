@@ -64,7 +64,7 @@ ALLOW_READ = root@$(UID_DOMAIN) condor@$(UID_DOMAIN)
 ALLOW_WRITE = $(ALLOW_READ)
 ALLOW_DAEMON = $(ALLOW_READ)
 ALLOW_NEGOTIATOR = $(ALLOW_READ)
-ALLOW_ADMINISTRATOR = root@$(UID_DOMAIN)
+ALLOW_ADMINISTRATOR = $(ALLOW_READ)
 
 # One slot, which HTCondor divides as jobs ask.
 NUM_CPUS = {cores}
@@ -80,7 +80,9 @@ VMType = {flavour}
 VMUUID = {uid}
 
 # Jobs run under users of their own, see no other's /tmp, and know how long this machine lives.
+# They stay in the unit's control group, where the agent counts what they use.
 STARTER_ALLOW_RUNAS_OWNER = False
+BASE_CGROUP =
 NOBODY_SLOT_USER = nobody
 DEDICATED_EXECUTE_ACCOUNT_REGEXP = {job_user}[0-9]+
 {users}MOUNT_UNDER_SCRATCH = /tmp, /var/tmp
@@ -95,6 +97,7 @@ STARTD_CRON_B2CT_PERIOD = {period_s}s
 VM_JOB_S = ifThenElse(TARGET.AllowedExecuteDuration =!= undefined, TARGET.AllowedExecuteDuration, \\
   ifThenElse(TARGET.AllowedJobDuration =!= undefined, TARGET.AllowedJobDuration, 0))
 START = MY.VMShutdownTime =?= undefined || time() + $(VM_JOB_S) < MY.VMShutdownTime
+RunBenchmarks = False
 SUSPEND = False
 PREEMPT = False
 KILL = False
@@ -175,7 +178,7 @@ def render_condor_config(settings: Settings, slot: Slot) -> str:
         folder=condor_value(slot.folder),
         host=condor_value(settings.condor_collector.rpartition(":")[0]),
         collector=condor_value(settings.condor_collector),
-        name=re.sub(r"[^A-Za-z0-9.-]", "-", slot.uid).strip("-.") or "vm",
+        name=re.sub(r"[^A-Za-z0-9.-]", "-", slot.uid).strip("-.").lower() or "vm",
         update_s=settings.heartbeat_s,
         domain=condor_value(settings.condor_domain or settings.condor_collector.rpartition(":")[0]),
         cores=slot.cores,
