@@ -9,6 +9,7 @@ import typer
 from b2ct.cli import (
     agent_commands,
     bundle_commands,
+    credentials_command,
     describe_commands,
     image_commands,
     marketplace_commands,
@@ -24,6 +25,7 @@ __all__ = [
     "agent_commands",
     "app",
     "bundle_commands",
+    "credentials_command",
     "describe_commands",
     "image_commands",
     "main",

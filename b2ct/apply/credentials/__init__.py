@@ -1,0 +1,1 @@
+"""Answers the virtual machines that ask for credentials."""
