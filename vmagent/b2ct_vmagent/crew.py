@@ -4,6 +4,7 @@ import os
 from typing import Dict, List, Optional, Sequence
 
 from b2ct_vmagent.checks import Check, State
+from b2ct_vmagent.errors import AgentError
 from b2ct_vmagent.life import Life
 from b2ct_vmagent.log import log
 from b2ct_vmagent.monitor import UnitWatch, Work
@@ -24,7 +25,6 @@ from b2ct_vmagent.reports import Outcome
 from b2ct_vmagent.settings import Settings
 
 SYSTEMCTL_S = 30.0
-RELOAD_S = 60.0
 STOP_S = 120.0
 DRAIN_AGAIN_S = 60.0
 """A pilot that goes on is asked again: it may have been starting when it was asked first."""
@@ -59,11 +59,18 @@ class Crew:
     def look(self, now_s: float) -> None:
         """See what the pilots do, and write it into the Life."""
         running = self.running()
+        if running and self._life.began_s is None:
+            self._life.began_s = now_s  # what was written down is lost
         payloads: List[str] = []
         used_s = 0.0
         for number in self._numbers:
             unit = unit_name(self._settings, number)
-            work = self._watch.look(unit, self._pattern(number)) if number in running else None
+            try:
+                work = self._watch.look(unit, self._pattern(number)) if number in running else None
+            except AgentError as error:  # no answer is no proof that payloads have ended
+                log("error", str(error))
+                payloads += [name for name in self._life.running if name.startswith("{}/".format(number))]
+                continue
             used_s += self._spend(number, work)
             payloads += ["{}/{}".format(number, name) for name in (work.payloads if work else ())]
         passed_s = 0.0 if self._looked_s is None else now_s - self._looked_s
@@ -115,14 +122,16 @@ class Crew:
 
     def drain(self, now_s: float) -> None:
         """Ask the pilots to take no more work, by the ExecReload of their units, which runs as the pilot's own user."""
-        for number in self.running():
-            if now_s - self._asked_s.get(number, -DRAIN_AGAIN_S) < DRAIN_AGAIN_S:
-                continue
-            first = number not in self._asked_s
-            self._asked_s[number] = now_s
-            unit = unit_name(self._settings, number)
-            if self._order(["systemctl", "reload", unit], RELOAD_S) and first:
-                log("info", "asked {} to take no more work".format(unit))
+        numbers = self.running()
+        due = [number for number in numbers if now_s - self._asked_s.get(number, -DRAIN_AGAIN_S) >= DRAIN_AGAIN_S]
+        if not due:
+            return
+        first = any(number not in self._asked_s for number in due)
+        self._asked_s.update(dict.fromkeys(due, now_s))
+        units = [unit_name(self._settings, number) for number in due]
+        # not waited for: a pilot's script that hangs must hold up neither the others nor the machine's end
+        if self._order(["systemctl", "--no-block", "reload", *units], SYSTEMCTL_S) and first:
+            log("info", "asked {} to take no more work".format(", ".join(units)))
 
     def stop(self) -> None:
         """End all pilots and what they started."""

@@ -82,7 +82,11 @@ class UnitWatch:
         self._groups: Dict[str, str] = {}
 
     def look(self, unit: str, pattern: str) -> Optional[Work]:
-        """Return what a unit does; None when it does not run."""
+        """Return what a unit does; None when it does not run.
+
+        Raises:
+            AgentError: systemd does not say whether it runs.
+        """
         group = self._groups.get(unit) or self._ask(unit)
         if not group:
             return None
@@ -98,6 +102,8 @@ class UnitWatch:
     def _ask(self, unit: str) -> str:
         """Return the control group of a unit, such as ``/system.slice/x.service``; empty when it does not run."""
         done = self._run(["systemctl", "show", "-p", "ControlGroup", unit], SYSTEMCTL_S)
+        if done.code != 0:
+            raise AgentError("systemctl show {}: {}".format(unit, done.output or "exit code {}".format(done.code)))
         found = re.search(r"^ControlGroup=(/.+)$", done.output, re.MULTILINE)
         return found.group(1) if found and ".." not in found.group(1) else ""
 
@@ -110,7 +116,7 @@ class UnitWatch:
         for number in numbers:
             found = pattern.search(self._command(number))
             if found:
-                yield found.group(1) if pattern.groups else number
+                yield (pattern.groups and found.group(1)) or number
 
     def _command(self, number: str) -> str:
         try:
