@@ -1,5 +1,6 @@
 """One pilot: what its unit runs, under a user of its own, and how it ended."""
 
+import contextlib
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from b2ct_vmagent.paths import Paths
 from b2ct_vmagent.pilot_files import PilotFiles, Slot
 from b2ct_vmagent.policies import BAD_PILOT, COMPLETED, NO_WORK
 from b2ct_vmagent.reports import Outcome
-from b2ct_vmagent.settings import Settings
+from b2ct_vmagent.settings import MOST_PILOTS, Settings
 
 LONGEST_MESSAGE_BYTES = 256
 HTCONDOR_UNIT = "b2ct-vm-htcondor.service"
@@ -40,7 +41,7 @@ def pilot_count(settings: Settings, cores: int) -> int:
         return 0
     if settings.pilots == "node" or settings.pilot_kind == "htcondor":
         return 1
-    return cores if settings.pilots == "core" else int(settings.pilots)
+    return min(cores, MOST_PILOTS) if settings.pilots == "core" else int(settings.pilots)
 
 
 def unit_name(settings: Settings, number: int) -> str:
@@ -98,6 +99,7 @@ def prepare_pilot(paths: Paths, settings: Settings, number: int) -> str:
     folder = paths.pilot(number)
     make_folder(folder)
     _forget_result(folder)
+    _forget_words(slot.folder)
     write_job_features(paths, settings, number, _share(settings, slot))
     pilot = make_pilot(settings, slot)
     for name, (text, mode) in pilot.files.items():
@@ -124,6 +126,13 @@ def _forget_result(folder: str) -> None:
         return
     except OSError as error:
         raise AgentError("{}: {}".format(error.filename, error.strerror))
+
+
+def _forget_words(folder: str) -> None:
+    """Take away what the last pilot was told, and what it said: that folder outlives pilots, and reboots."""
+    for name in ("stop", "shutdown_message"):
+        with contextlib.suppress(OSError):  # the folder is the pilot's own: whatever stands there is its own harm
+            os.unlink(os.path.join(folder, name))
 
 
 def _share(settings: Settings, slot: Slot) -> Share:
@@ -211,7 +220,7 @@ def load_end(paths: Paths, number: int) -> Optional[Ended]:
         result, status, message = (str(document[name]) for name in ("result", "status", "message"))
         return Ended(result, status, message, float(document["at_s"]))
     except (AgentError, ValueError, KeyError, TypeError):
-        return Ended("damaged", "", "", time.monotonic())
+        return Ended("damaged", "", "", 0.0)
 
 
 def was_started(paths: Paths, number: int) -> bool:
