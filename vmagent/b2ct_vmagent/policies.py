@@ -69,9 +69,10 @@ def _by_age(settings: Settings, seen: Seen) -> Optional[Verdict]:
 def _by_work(settings: Settings, seen: Seen) -> Optional[Verdict]:
     if seen.ended is not None:
         return Verdict(seen.ended)
-    if seen.jobs == 0 and not seen.done and _over(seen.began_for_s, settings.stop_fizzle_s):
-        return Verdict(Outcome(NO_WORK, "No job came in {} s".format(settings.stop_fizzle_s)))
-    if seen.jobs == 0 and _over(seen.idle_for_s, settings.stop_no_jobs_s):
+    if seen.jobs == 0 and not seen.done and settings.stop_fizzle_s:  # until the first job only this counts
+        if _over(seen.began_for_s, settings.stop_fizzle_s):
+            return Verdict(Outcome(NO_WORK, "No job came in {} s".format(settings.stop_fizzle_s)))
+    elif seen.jobs == 0 and _over(seen.idle_for_s, settings.stop_no_jobs_s):
         return Verdict(Outcome(NO_WORK, "No job has run for {} s".format(settings.stop_no_jobs_s)))
     if _over(seen.quiet_for_s, settings.stop_no_cpu_s):
         return Verdict(Outcome(NO_WORK, "Nothing has used the CPU for {} s".format(settings.stop_no_cpu_s)))
