@@ -2,6 +2,7 @@
 
 import re
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from urllib.parse import urlsplit
 
 from b2ct_vmagent.errors import AgentError
 
@@ -122,7 +123,7 @@ def _repositories(text: str) -> Tuple[str, ...]:
 
 def _proxy(text: str) -> str:
     for member in re.split(r"[;|]", text):
-        if not _PROXY.fullmatch(member):
+        if not _PROXY.fullmatch(member) or not _possible(member):
             raise AgentError("{!r} is no proxy, such as http://squid.example.org:3128 or DIRECT".format(member))
     return text
 
@@ -179,11 +180,22 @@ def _pattern(text: str) -> str:
 
 def _matching(pattern: "re.Pattern[str]", example: str) -> Callable[[str], str]:
     def read(text: str) -> str:
-        if len(text) > 300 or not pattern.fullmatch(text) or ".." in text.split("/"):
+        if len(text) > 300 or not pattern.fullmatch(text) or ".." in text.split("/") or not _possible(text):
             raise AgentError("has to be {}".format(example))
         return text
 
     return read
+
+
+def _possible(text: str) -> bool:
+    """Return whether urllib can make a host and a port of a URL or ``host:port``; it raises where it is used else."""
+    if "://" not in text and not _ADDRESS.fullmatch(text):
+        return True
+    try:
+        parts = urlsplit(text if "://" in text else "//" + text)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _endpoint(text: str) -> str:
