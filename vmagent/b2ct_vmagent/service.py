@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, Optional
 
-from b2ct_vmagent.checks import check_clock, check_disk, check_names, check_settings
+from b2ct_vmagent.checks import Check, State, check_clock, check_disk, check_names, check_settings
 from b2ct_vmagent.context import Context, load_context
 from b2ct_vmagent.crew import Crew, check_pilots
 from b2ct_vmagent.cvmfs import check_cvmfs, write_cvmfs_settings
@@ -89,6 +89,8 @@ class Agent:
         self._unready_since_s: Optional[float] = None
         self._shown: Dict[str, Any] = {}
         self._unwritten = ""
+        self._stuck = ""
+        self._told: Optional[Outcome] = None
         reporters = make_reporters(self._context, self._uid)
         self._deliveries: List[Delivery] = start_deliveries(reporters, self._settings.heartbeat_s)
 
@@ -138,6 +140,8 @@ class Agent:
     def _check(self, now_s: float) -> None:
         """Make the checks and set when the next are due."""
         before, status = self._status, make_status(self._paths, self._context, self._run)
+        if self._stuck:
+            status = Status((*status.checks, Check("power", State.FAILED, self._stuck)))
         if before is None or (status.ready, status.error) != (before.ready, before.error):
             log("info" if status.ready else "warning", "ready" if status.ready else "not ready: " + status.error)
         if status.ready:
@@ -237,7 +241,9 @@ class Agent:
         self._farewell(ending.outcome, FAREWELL_S)
         power_off(self._run, self._stop.wait)
         if not self._stop.is_set():
-            log("error", "the machine could not be turned off; next try in {:.0f} s".format(RETRY_S))
+            self._stuck = "the machine could not be turned off; it is tried every {:.0f} s".format(RETRY_S)
+            self._check(time.monotonic())
+            self._tell()
             self._stop.wait(RETRY_S)
 
     def _save_logs(self) -> None:
@@ -251,7 +257,8 @@ class Agent:
     def _farewell(self, outcome: Outcome, patience_s: float) -> None:
         """Tell everyone why the machine goes, and wait a while for it to arrive."""
         until_s = time.monotonic() + patience_s
-        news = self._news()._replace(state=Phase.HALTING, outcome=outcome)
+        self._told = outcome
+        news = self._news()._replace(state=Phase.HALTING)
         for delivery in self._deliveries:
             delivery.offer(news)
         lost = [one for one in self._deliveries if not one.wait_arrived(until_s - time.monotonic())]
@@ -279,6 +286,7 @@ class Agent:
             cpu_s=self._crew.cpu_s,
             moved_bytes=machine.moved_bytes,
             uptime_s=int(machine.uptime_s),
+            outcome=self._told,
         )
 
     def _phase(self, status: Status) -> Phase:
