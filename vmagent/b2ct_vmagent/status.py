@@ -66,12 +66,12 @@ def write_status(paths: Paths, document: Dict[str, Any], fresh_s: float) -> None
     Raises:
         AgentError: it cannot be written.
     """
-    whole = dict(document, written_s=int(time.time()), fresh_s=int(fresh_s))
+    whole = dict(document, written_s=int(time.time()), written_up_s=time.monotonic(), fresh_s=int(fresh_s))
     write_file(paths.status, (json.dumps(whole, indent=1) + "\n").encode("utf-8"), 0o644)
 
 
 def load_status(paths: Paths, now_s: Optional[float] = None) -> Dict[str, Any]:
-    """Return the document that the running agent wrote last.
+    """Return the document that the running agent wrote last; ``now_s`` is by the clock that is never set.
 
     Raises:
         AgentError: there is none, or it is out of date: no agent is running.
@@ -81,7 +81,7 @@ def load_status(paths: Paths, now_s: Optional[float] = None) -> Dict[str, Any]:
         raise AgentError("the agent has not written its status yet; is b2ct-vm-agent.service running?")
     try:
         document = json.loads(text)
-        age_s = (time.time() if now_s is None else now_s) - document["written_s"]
+        age_s = (time.monotonic() if now_s is None else now_s) - document["written_up_s"]
         stale = age_s > document["fresh_s"]
     except (ValueError, KeyError, TypeError):
         raise AgentError("{} is damaged".format(paths.status))
