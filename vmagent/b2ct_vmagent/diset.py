@@ -174,9 +174,12 @@ def _result(answer: object) -> Dict[str, Any]:
 
 def _send(link: ssl.SSLSocket, data: bytes, due_s: float) -> None:
     view = memoryview(data)
-    while view:
-        link.settimeout(_left_s(due_s))
-        view = view[link.send(view) :]
+    try:
+        while view:
+            link.settimeout(_left_s(due_s))
+            view = view[link.send(view) :]
+    except (ConnectionError, ssl.SSLEOFError):
+        return  # why it closed the connection is yet to be read
 
 
 def _receive(link: ssl.SSLSocket, rest: bytes, largest_bytes: int, due_s: float) -> Tuple[bytes, bytes]:
@@ -223,7 +226,7 @@ def _explain(error: Exception, timeout_s: float) -> Tuple[str, bool]:
     elif isinstance(error, ConnectionRefusedError):
         said = "the connection is refused: nothing listens there"
     elif isinstance(error, (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-        said = "it closed the connection, as services do too when our certificate is out of date or of an unknown CA"
+        said = "it closed the connection"
     elif isinstance(error, ssl.CertificateError) or "CERTIFICATE_VERIFY_FAILED" in str(error):
         said, refused = getattr(error, "verify_message", "") or _reason(error), True
         said = "its certificate does not hold: {}".format(said)

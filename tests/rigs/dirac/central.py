@@ -124,27 +124,32 @@ class Central:
         """The log of a service."""
         return self.folder / "log" / (service.replace("/", "_") + ".log")
 
+    def root(self, who: str) -> Path:
+        """The folder that a program takes for its own when it runs as one of ``identities``."""
+        return self.folder / "clients" / who
+
     def environment(self, who: str = "") -> dict[str, str]:
-        """The environment of a program of DIRAC; with ``who``, one that reads that identity's configuration."""
+        """The environment of a program of DIRAC: of a service, or of one who uses DIRAC, see ``write_client``."""
+        root = self.root(who) if who else self.folder
         return {
             "PATH": f"{self.software / 'bin'}:{os.environ['PATH']}",
             "HOME": str(self.folder / "home"),
             "LANG": "C.UTF-8",
-            "DIRAC": str(self.folder),
-            "DIRAC_ROOT_PATH": str(self.folder),
-            "DIRACSYSCONFIG": str(self.folder / f"etc/{who or 'dirac'}.cfg"),
+            "DIRAC": str(root),
+            "DIRAC_ROOT_PATH": str(root),
+            "DIRACSYSCONFIG": str(root / "etc/dirac.cfg"),
             "X509_CERT_DIR": str(self.ca_path),
             "X509_VOMS_DIR": str(self.folder / "grid-security/vomsdir"),
             "DIRAC_FEWER_CFG_LOCKS": "1",
         }
 
-    def write_client(self, who: str, more: Section | None = None) -> Path:
-        """Write the configuration of one who uses this DIRAC, with further sections; ``environment(who)`` names it."""
+    def write_client(self, who: str, more: Section | None = None) -> None:
+        """Write the configuration of one who uses this DIRAC, with further sections."""
         one = self.identities[who]
         section = make_who(self.folder, self.ports, one.certificate, one.key)
-        path = self.folder / f"etc/{who}.cfg"
-        path.write_text(render_cfg({"DIRAC": section, "LocalSite": {"Site": SITE}, **(more or {})}))
-        return path
+        (self.root(who) / "etc").mkdir(parents=True, exist_ok=True)
+        sections = {"DIRAC": section, "LocalSite": {"Site": SITE}, **(more or {})}
+        (self.root(who) / "etc/dirac.cfg").write_text(render_cfg(sections))
 
     def _wait(self, service: str) -> None:
         due_s = time.monotonic() + START_S

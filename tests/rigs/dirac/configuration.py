@@ -19,7 +19,7 @@ SETUP = "Rig-Dev"
 VO = "rigvo"
 SITE = "CLOUD.Rig.eu"
 CE = "one.rig.eu"
-"""A computing element of the site, for jobs to run on."""
+"""A computing element of the site; also a cloud that DIRAC has in its configuration and cannot reach."""
 VM_HOST = "vm.site.example"
 """The name in the certificate that the site's virtual machines share."""
 
@@ -40,6 +40,13 @@ SERVICES = (
 )
 """All that takes a job and gives it to a pilot."""
 
+_CLOUD: Section = {
+    "CEType": "OpenNebula",
+    "EndpointUrl": "http://127.0.0.1:1/RPC2",
+    "User": "oneadmin",
+    "Password": "x",
+    "VMTypes": {"worker": {"TemplateID": 0, "NumberOfProcessors": 2}},
+}
 _RULES: dict[str, Section] = {
     "Configuration/Server": dict.fromkeys(
         ("commitNewData", "rollbackToVersion", "getVersionContents"), "CSAdministrator"
@@ -80,9 +87,12 @@ def render_cfg(sections: Section, depth: int = 0) -> str:
 
 def make_local(folder: Path, ports: Mapping[str, int], database_port: int) -> Section:
     """What the services of the rig read themselves; the configuration server's own section has to be here."""
+    place = folder / "grid-security"
+    servers: Section = {"Servers": url_of("Configuration/Server", ports), "RefreshTime": 10, "PropagationTime": 10}
     return {
         "DIRAC": {
-            **make_who(folder, ports, folder / "grid-security/hostcert.pem", folder / "grid-security/hostkey.pem"),
+            **make_who(folder, ports, place / "hostcert.pem", place / "hostkey.pem"),
+            "Configuration": {**servers, "Master": "yes", "Name": "Rig"},
             "Hostname": "localhost",
             "Setups": _setups(),
         },
@@ -105,13 +115,7 @@ def make_who(folder: Path, ports: Mapping[str, int], certificate: Path, key: Pat
             "KeyFile": str(key),
             "Grid-Security": str(folder / "grid-security"),
         },
-        "Configuration": {
-            "Servers": url_of("Configuration/Server", ports),
-            "Master": "yes",
-            "Name": "Rig",
-            "RefreshTime": 10,
-            "PropagationTime": 10,
-        },
+        "Configuration": {"Servers": url_of("Configuration/Server", ports)},
     }
 
 
@@ -130,7 +134,7 @@ def make_served(folder: Path, ports: Mapping[str, int]) -> Section:
         "Operations": {"Defaults": _make_operations(folder)},
         "Resources": {
             "Computing": {"OSCompatibility": {"any": "any"}},
-            "Sites": {"CLOUD": {SITE: {"CE": CE, "VO": VO}}},
+            "Sites": {"CLOUD": {SITE: {"CE": CE, "VO": VO, "Cloud": {CE: _CLOUD}}}},
             "StorageElements": {"ProductionSandboxSE": {"BackendType": "DISET"}},
         },
         "Systems": {system: {"Dev": _make_system(system, folder, ports)} for system in SYSTEMS},
@@ -175,7 +179,7 @@ def _make_operations(folder: Path) -> Section:
             "GenericCloudDN": name_of("Rig Admin"),
             "CloudPilotCert": str(private / "vm.pem"),
             "CloudPilotKey": str(private / "vm.key"),
-            VO: {"HeartBeatPeriod": 60, "HaltPeriod": 120, "HaltBeforeMargin": 60, "LoadAverageTimespan": 60},
+            VO: {"HeartBeatPeriod": 60, "HaltPeriod": 10**9, "HaltBeforeMargin": 60, "LoadAverageTimespan": 60},
         },
         "ResourceStatus": {"Config": {"State": "InActive"}},
         "JobDescription": {"AllowedJobTypes": "User, Test"},
