@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree as ET
 
+from tests.rigs.opennebula.cloud import child, put, sort_attributes
 from tests.rigs.opennebula.grammar import MalformedError, parse_template
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
+
+    from tests.rigs.opennebula.cloud import Cloud
 
 RESTRICTED = ("SCHED_REQUIREMENTS", "SERVICE_ID", "ROLE_NAME")
 """Attributes that a VM may not change (onegate-server.conf, restricted_attrs); the first one is recorded."""
@@ -25,10 +30,44 @@ class Machine:
 
     token: str
     name: str = "vm"
-    attributes: dict[str, str] = field(default_factory=dict)
+    attributes: MutableMapping[str, str] = field(default_factory=dict)
     """What it told: its USER_TEMPLATE."""
     cards: list[dict[str, str]] = field(default_factory=list)
     """Its network cards: IP, MAC, NAME, NETWORK."""
+
+
+class UserTemplate(MutableMapping[str, str]):
+    """The USER_TEMPLATE of a VM of the pretended front-end, as far as it is text."""
+
+    def __init__(self, cloud: Cloud, vm_id: int) -> None:
+        self._cloud = cloud
+        self._vm_id = vm_id
+
+    def _tree(self) -> ET.Element:
+        return child(self._cloud.find("vm", self._vm_id), "USER_TEMPLATE")
+
+    def __getitem__(self, name: str) -> str:
+        with self._cloud.lock:
+            text = self._tree().findtext(name)
+        if text is None:
+            raise KeyError(name)
+        return text
+
+    def __setitem__(self, name: str, value: str) -> None:
+        with self._cloud.lock:
+            put(self._tree(), name, value)
+            sort_attributes(self._tree())
+
+    def __delitem__(self, name: str) -> None:
+        with self._cloud.lock:
+            self._tree().remove(child(self._tree(), name))
+
+    def __iter__(self) -> Iterator[str]:
+        with self._cloud.lock:
+            return iter([part.tag for part in self._tree()])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +122,11 @@ class OneGateServer:
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self._http.server_address[1]}"
 
-    def add_vm(self, vm_id: int, token: str, *, name: str = "vm") -> Machine:
-        """Make a VM known; return what OneGate will know of it."""
+    def add_vm(self, vm_id: int, token: str, *, name: str = "vm", cloud: Cloud | None = None) -> Machine:
+        """Make a VM known, that of ``cloud`` if it is given; return what OneGate will know of it."""
         self.machines[vm_id] = Machine(token, name)
+        if cloud is not None:
+            self.machines[vm_id].attributes = UserTemplate(cloud, vm_id)
         return self.machines[vm_id]
 
     def answer(self, method: str, target: str, vm_id: str, token: str, body: str) -> tuple[int, str]:
