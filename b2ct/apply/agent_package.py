@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import json
 import os
+import re
 import sysconfig
 import tempfile
 from datetime import UTC, datetime
@@ -41,18 +41,18 @@ def build_agent_package(assets: Assets, package_format: PackageFormat, out: Path
     The same sources and the same nfpm give the same bytes.
 
     Raises:
-        UsageError: nfpm is not there, or a site's own nfpm.yaml is no YAML.
+        UsageError: nfpm is not there, or a site's own nfpm.yaml is none.
         ToolError: nfpm refused.
         OutputError: the package exists and ``force`` is not given, or it cannot be written.
     """
     program = _find_nfpm()
     with tempfile.TemporaryDirectory(prefix="b2ct-package-") as name:
         folder = Path(name)
-        contents = [_write_content(folder, file) for file in agent_files(assets)]
+        contents = [_write_content(folder, file, package_format) for file in agent_files(assets)]
         for source in (source for source in assets.names() if source.startswith(_FOLDER)):
             write_file(folder / source.removeprefix(_FOLDER), assets.path(source).read_bytes())
-        config = folder / "nfpm.json"
-        config.write_text(json.dumps(_make_config(assets, contents)), encoding="ascii")
+        config = folder / "config.yaml"
+        config.write_text(yaml.safe_dump(_make_config(assets, contents)), encoding="ascii")
         made = folder / "made"
         made.mkdir()
         argv: list[str | Path] = [program, "package", "--packager", package_format.value]
@@ -71,7 +71,7 @@ def _find_nfpm() -> str:
 
 
 def _make_config(assets: Assets, contents: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what nfpm reads (its documentation, "Configuration"); JSON is YAML too.
+    """Return what nfpm reads (its documentation, "Configuration").
 
     Raises:
         UsageError: a site's own nfpm.yaml is none.
@@ -80,17 +80,20 @@ def _make_config(assets: Assets, contents: list[dict[str, Any]]) -> dict[str, An
     name = f"{_FOLDER}nfpm.yaml"
     try:
         config = yaml.safe_load(assets.read_text(name))
-    except yaml.YAMLError as error:
-        raise UsageError(f"{assets.path(name)} is not valid YAML") from error
+        contents = [*config["contents"], *contents]
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise UsageError(f"{assets.path(name)} is no YAML with contents, as nfpm wants it") from error
     mtime = datetime.fromtimestamp(released_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {**config, "version": version, "mtime": mtime, "contents": [*config["contents"], *contents]}
+    # a candidate comes before its release, 1.0~rc1 (deb-version(7), rpm-version(7)), which is 1.0rc1 in PEP 440
+    version = re.sub(r"\.?(a|b|rc|dev)(?=[0-9])", r"~\1", version)
+    return {**config, "version": version, "mtime": mtime, "contents": contents}
 
 
-def _write_content(folder: Path, file: Artifact) -> dict[str, Any]:
+def _write_content(folder: Path, file: Artifact, package_format: PackageFormat) -> dict[str, Any]:
     """Write one of the agent's files below ``folder``; return its entry in nfpm's contents."""
-    kinds = {CONFIG_PATH: "config|noreplace", MANUAL_PATH: "doc"}
-    kind = kinds.get(file.path, "")
+    kind = "config|noreplace" if file.path == CONFIG_PATH else ""
     if file.path == MANUAL_PATH:  # both families want it compressed (Debian Policy 12.1)
+        kind = "doc" if package_format is PackageFormat.RPM else ""  # a DEB would be without it
         file = Artifact(f"{file.path}.gz", gzip.compress(file.data, mtime=0), file.mode)
     write_file(folder / _FILES / file.path, file.data)
     entry = {"src": f"{_FILES}/{file.path}", "dst": f"/{file.path}", "type": kind}
