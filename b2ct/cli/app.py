@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ORDER = (
     *("init", "check", "schema", "eject"),
     *("render", "build-iso", "inspect-iso"),
-    *("image", "agent", "bundle", "import-templates", "marketplace", "contextualize", "credentials"),
+    *("image", "agent", "bundle", "import-templates", "marketplace", "contextualize", "register", "credentials"),
 )
 """The commands as a site meets them: describe it, install its hosts, run its virtual machines."""
 

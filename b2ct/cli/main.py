@@ -14,6 +14,7 @@ from b2ct.cli import (
     image_commands,
     marketplace_commands,
     media_commands,
+    register_command,
     worker_commands,
 )
 from b2ct.cli.app import app
@@ -31,6 +32,7 @@ __all__ = [
     "main",
     "marketplace_commands",
     "media_commands",
+    "register_command",
     "worker_commands",
 ]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from b2ct.plan.agent import ce_name
 from b2ct.plan.bundle import Kind
@@ -106,7 +105,7 @@ def make_registration(
         image = images.get(vm.guest or next(iter(images), ""))
         if bundle is None or image is None:
             what = f"{vm.bundle} {vm.version or ''}".strip() if bundle is None else f"{vm.bundle} for {vm.guest}"
-            findings.append(Finding(("vms", i, "bundle"), f"there is no bundle {what}", "--from says where it is"))
+            findings.append(Finding(("vms", i, "bundle"), f"there is no bundle {what}", "sources.bundles says where others are"))
         elif bundle.manifest.kind is Kind.WORKER and vm.vo:
             queues.setdefault(vm.vo, []).extend(_queues(vm, image.guest, image.file_name.rsplit(".", 1)[0]))
     elements = tuple(_element(site, dirac, one, queues[one.name]) for one in site.vo if one.name in queues)
@@ -175,12 +174,12 @@ def _element_options(dirac: DiracScheduler, element: ComputingElement, lifetime_
     common: dict[str, str | int | None] = {"VO": element.vo, "Architecture": "x86_64", "MaxTotalJobs": element.most_vms}
     if dirac.cloud is None:
         return {"CEType": NOT_STARTED, **common}
-    url = urlsplit(dirac.cloud)
+    host, _, port = dirac.cloud.removeprefix("https://").removesuffix("/RPC2").partition(":")
     return {
         "CEType": "Cloud",
         "CloudType": CLOUD_TYPE,
-        "Driver_host": url.hostname,
-        "Driver_port": url.port or 443,
+        "Driver_host": host,
+        "Driver_port": port or "443",
         "Driver_secure": "True",
         "Context_MaxLifetime": lifetime_s or None,
         **common,

@@ -78,8 +78,8 @@ def _configuration(registration: Registration) -> Iterator[str]:
 
 def _cloud(registration: Registration) -> Iterator[str]:
     yield "OpenNebula, from DIRAC's hosts\n"
-    yield f"- [ ] {md_code(registration.dirac.cloud or '')} can be reached from the SiteDirector, whose Python trusts its"
-    yield "  certificate."
+    yield f"- [ ] {md_code(registration.dirac.cloud or '')} can be reached from the SiteDirector."
+    yield "- [ ] Python there trusts its certificate."
     yield "- [ ] `/opt/dirac/etc/cloud.auth` (only for the user `dirac`, mode 0600) has, for each computing element:\n"
     yield "  ```ini"
     for element in registration.elements:

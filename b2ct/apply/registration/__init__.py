@@ -1,0 +1,1 @@
+"""Registers a site with its central scheduler."""
