@@ -49,6 +49,15 @@ class Worker:
     ready_s: float
     """Seconds from the machine's first instruction to READY."""
     ssh: tuple[str, ...]
+    gate: OneGateServer
+
+    def attributes(self) -> dict[str, str]:
+        """What it has told OneGate."""
+        return dict(self.gate.machines[VM_ID].attributes)
+
+    def wait_off(self) -> None:
+        """Wait until it has turned itself off; raises RigError when it does not in time."""
+        self.machine.wait_until("power-off", lambda: self.machine.process.poll() is not None)
 
     def run(self, command: str) -> str:
         """What ``command`` writes in the guest; raises RigError when it fails."""
@@ -117,7 +126,7 @@ def start_worker(
             started = time.monotonic()
             machine.monitor.execute("cont")
             machine.wait_until("READY", lambda: gate.machines[VM_ID].attributes.get("READY") == "YES")
-            yield Worker(machine, time.monotonic() - started, _ssh(folder, port))
+            yield Worker(machine, time.monotonic() - started, _ssh(folder, port), gate)
 
 
 def _fill(context: Mapping[str, str], endpoint: str, folder: Path) -> dict[str, str]:

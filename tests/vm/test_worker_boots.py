@@ -30,7 +30,8 @@ IMAGE_BYTES = 3_700_000_000
 """What such an image used to take: 3.7 GB."""
 EMULATED_TIMEOUT_S = 900
 
-PILOT = "id -un >who; exec sleep 1000"
+PILOT = 'id -un >who; while [ ! -e "$B2CT_STOP_FILE" ]; do sleep 1; done'
+GONE = "100 the end of the test"
 QUESTIONS = {
     "host name": "hostname",
     "root": "df -B1 --output=size / | tail -n 1",
@@ -38,7 +39,7 @@ QUESTIONS = {
     "host key": "cat /etc/ssh/ssh_host_ed25519_key.pub",
     "settled": "for i in $(seq 120); do systemctl list-jobs --no-legend | grep -q . || break; sleep 2; done",
     "agent": "systemctl is-active b2ct-vm-agent.service",
-    "pilot": "for i in $(seq 60); do cat /scratch/pilot/who 2>/dev/null && break; sleep 2; done",
+    "pilot": "for i in $(seq 60); do cat /scratch/pilot-0/who 2>/dev/null && break; sleep 2; done",
     "scratch": "findmnt -n -o SOURCE,FSTYPE /scratch",
     "failed": "systemctl --failed --no-legend --plain",
     "warnings": "grep -hE 'WARNING|ERROR' /var/log/cloud-init.log || true",
@@ -54,10 +55,16 @@ class Boot:
 
     ready_s: float
     answers: dict[str, str]
+    last_words: dict[str, str]
+    """What OneGate knew when the machine had turned itself off."""
 
 
 def ask(worker: Worker) -> Boot:
-    return Boot(worker.ready_s, {what: worker.run(command).strip() for what, command in QUESTIONS.items()})
+    """Ask everything, then drain the machine and wait until it is off."""
+    answers = {what: worker.run(command).strip() for what, command in QUESTIONS.items()}
+    worker.run(f"b2ct-agent drain --reason '{GONE[4:]}'")
+    worker.wait_off()
+    return Boot(worker.ready_s, answers, worker.attributes())
 
 
 def bundle_context(name: str) -> dict[str, str]:
@@ -112,11 +119,17 @@ def test_the_context_makes_it_a_worker(boots: dict[Firmware, Boot], firmware: Fi
     answers = boots[firmware].answers
     assert answers["host name"] == HOST_NAME
     assert answers["agent"] == "active"
-    assert answers["pilot"] == "b2ct-vm-pilot"
+    assert answers["pilot"] == "b2ct-vm-pilot-0"
     assert answers["scratch"].split() == ["/dev/vdb", "ext4"]
     assert int(answers["root"]) > 11 * 1024**3
     assert not answers["failed"]
     assert not answers["warnings"]
+
+
+@pytest.mark.parametrize("firmware", list(Firmware))
+def test_drained_it_says_why_and_turns_itself_off(boots: dict[Firmware, Boot], firmware: Firmware) -> None:
+    words = boots[firmware].last_words
+    assert (words["B2CT_STATE"], words["READY"], words["B2CT_SHUTDOWN_MESSAGE"]) == ("halting", "NO", GONE)
 
 
 @pytest.mark.parametrize("firmware", list(Firmware))

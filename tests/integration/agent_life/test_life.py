@@ -52,6 +52,15 @@ def test_pilots_work_until_the_machine_drains(worker: Worker) -> None:
     assert report["cpu_s"] > 0
 
 
+def test_pilots_work_on_the_scratch_disk(debian12_worker: Worker) -> None:
+    container = debian12_worker.container
+    container.tell("mkdir", "-p", "/scratch")  # as b2ct-vm-scratch.service leaves it, which has no disk here
+    container.tell("mount", "-t", "tmpfs", "none", "/scratch")
+    debian12_worker.configure("scratch = /dev/vdb\npilot = echo in $(pwd) $HOME $TMPDIR as $USER; sleep 600\n")
+    folder = "/scratch/pilot-0"
+    debian12_worker.wait_said(f"in {folder} {folder} {folder} as b2ct-vm-pilot-0")
+
+
 def test_the_pilots_own_word_is_the_outcome(debian12_worker: Worker) -> None:
     debian12_worker.configure("pilot = echo '600 the matcher is down' >shutdown_message\n")
     debian12_worker.wait_gone()

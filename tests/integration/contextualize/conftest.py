@@ -76,7 +76,6 @@ def machine(running: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 _CLEAN = """
-systemctl stop --quiet b2ct-vm-pilot.service 2>/dev/null || :
 systemctl disable --now --quiet b2ct-vm-agent.service b2ct-vm-scratch.service b2ct-vm-context.service 2>/dev/null || :
 rm -rf /etc/b2ct-vm /usr/libexec/b2ct-vm /usr/bin/b2ct-agent /run/b2ct-vm /var/lib/b2ct-vm /etc/cvmfs
 rm -f /usr/lib/systemd/system/b2ct-vm-* /usr/lib/tmpfiles.d/b2ct-vm.conf /usr/bin/cvmfs_config

@@ -92,50 +92,6 @@ def test_it_becomes_ready_in_its_sandbox_and_is_gone_when_stopped(machine: Machi
     assert result.strip() == "success"
 
 
-SPY = "cat /etc/b2ct-vm/agent.conf >secret 2>&1 || [ $(id -u) = 0 ] || echo refused >>out"
-PILOT = f"echo $USER $(pwd) $HOME $TMPDIR >out; {SPY}"
-
-
-@pytest.mark.parametrize("folder", ["/scratch/pilot", "/var/lib/b2ct-vm-pilot"])
-def test_the_pilot_runs_once_under_a_user_of_its_own(machine: Machine, folder: str) -> None:
-    container = machine.container
-    scratch = folder.startswith("/scratch")
-    if scratch:  # as b2ct-vm-scratch.service leaves it, which has no disk here
-        container.tell("mkdir", "-p", "/scratch")
-        container.tell("mount", "-t", "tmpfs", "none", "/scratch")
-    try:
-        settings = AgentSettings(scratch="/dev/vdb" if scratch else "", pilot=PILOT)
-        install(machine, settings)
-        done = f"grep -qs refused {folder}/out && exit; sleep 0.1"
-        container.tell("sh", "-c", f"for i in $(seq 100); do {done}; done; exit 1")
-        assert container.tell("cat", f"{folder}/out") == f"b2ct-vm-pilot {folder} {folder} {folder}\nrefused\n"
-        container.tell("rm", f"{folder}/out")
-        container.tell("systemctl", "restart", "b2ct-vm-agent")
-        container.tell("sh", "-c", UNTIL_READY)
-        assert container.tell("systemctl", "is-active", "b2ct-vm-pilot") == "active\n"
-        assert container.run(["test", "-e", f"{folder}/out"]).returncode == 1
-    finally:
-        container.tell("systemctl", "stop", "b2ct-vm-pilot")
-        if scratch:
-            container.tell("umount", "/scratch")
-        container.tell("rm", "-rf", "/scratch", "/var/lib/private/b2ct-vm-pilot", "/var/lib/b2ct-vm-pilot")
-
-
-def test_a_pilot_that_fails_is_told_and_not_started_again(machine: Machine) -> None:
-    container = machine.container
-    try:
-        install(machine, AgentSettings(pilot="echo ran >>out; exit 3"))
-        failed = "systemctl is-failed --quiet b2ct-vm-pilot && exit; sleep 0.1"
-        container.tell("sh", "-c", f"for i in $(seq 100); do {failed}; done; exit 1")
-        container.tell("systemctl", "restart", "b2ct-vm-agent")
-        warned = "b2ct-agent status | grep 'warning  pilot: it failed' && exit; sleep 0.1"
-        container.tell("sh", "-c", f"for i in $(seq 100); do {warned}; done; exit 1")
-        assert container.tell("cat", "/var/lib/b2ct-vm-pilot/out") == "ran\n"
-    finally:
-        container.tell("systemctl", "reset-failed", "b2ct-vm-pilot")
-        container.tell("rm", "-rf", "/var/lib/private/b2ct-vm-pilot", "/var/lib/b2ct-vm-pilot")
-
-
 def test_killed_it_comes_back_and_an_old_status_is_gone(machine: Machine) -> None:
     install(machine, AgentSettings())
     container = machine.container

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from b2ct_vmagent import onegate
 from b2ct_vmagent.onegate import OneGate
-from b2ct_vmagent.reports import ReportError
+from b2ct_vmagent.reports import News, ReportError
 
 from tests.rigs.opennebula.onegate import OneGateServer
 
@@ -147,6 +147,6 @@ def test_whatever_answers_is_one_error(answer: bytes | None, refused: bool, monk
     with raw_server(answer) as endpoint:
         started = time.monotonic()
         with pytest.raises(ReportError) as caught:
-            OneGate(endpoint, "7", "token").report({"READY": "YES"})
+            OneGate(endpoint, "7", "token").report(News(ready=True))
         assert time.monotonic() - started < 5
     assert caught.value.refused is refused
