@@ -161,9 +161,7 @@ def commit(ask: Ask, before: Snapshot, text: str) -> None:
         ask(before.master, "commitNewData", zlib.compress(text.encode(), 9))
     except UnauthorizedError as error:
         message = f"{error.message}: only CSAdministrator may change DIRAC's configuration"
-        more = (
-            "send the admins of DIRAC what `b2ct register SITE` writes, or name another with --certificate and --group"
-        )
+        more = "send DIRAC's admins what `b2ct register SITE` writes, or name another with --certificate and --group"
         raise UnauthorizedError(message, hint=more) from error
     except RemoteError as error:
         if "versions differ" in error.message or "AutoMerge" in error.message:
