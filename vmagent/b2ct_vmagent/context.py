@@ -7,6 +7,7 @@ import re
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from b2ct_vmagent.assignments import parse_assignments
+from b2ct_vmagent.credentials import settle_credentials
 from b2ct_vmagent.errors import AgentError
 from b2ct_vmagent.files import make_folder, read_text, write_file
 from b2ct_vmagent.iso9660 import read_root_files
@@ -53,7 +54,7 @@ def load_context(paths: Paths) -> Context:
     if token and not re.fullmatch(r"[\x21-\x7e]+", token):
         problems.append("the OneGate token is damaged")
         token = ""
-    return Context(settings, values, token, tuple(problems + wrong))
+    return Context(settle_credentials(settings), values, token, tuple(problems + wrong))
 
 
 def _read(path: str, problems: List[str]) -> Optional[str]:

@@ -1,7 +1,5 @@
 """Looks for everything that can be wrong with a worker, and says what to do about it."""
 
-import os
-import re
 import socket
 import time
 from typing import Dict, List
@@ -10,6 +8,7 @@ from urllib.parse import urlsplit
 from b2ct_vmagent.checks import Check, State
 from b2ct_vmagent.context import Context
 from b2ct_vmagent.errors import AgentError
+from b2ct_vmagent.htcondor import check_condor_token
 from b2ct_vmagent.paths import Paths
 from b2ct_vmagent.programs import Runner
 from b2ct_vmagent.service import make_status
@@ -17,16 +16,13 @@ from b2ct_vmagent.settings import Settings
 from b2ct_vmagent.status import load_status
 
 CONNECT_S = 10.0
-OPENSSL_S = 10.0
-SOON_S = 86400
-"""A certificate that ends within a day is worth a warning."""
 
 
 def examine(paths: Paths, context: Context, run: Runner) -> List[Check]:
     """Return all checks of the service, and those that are only worth their time when somebody asks."""
     checks = list(make_status(paths, context, run).checks)
     checks.append(check_agent(paths))
-    checks += check_certificate(paths, context.settings, run)
+    checks.append(check_condor_token(paths, context.settings))
     checks += [check_service(name, url) for name, url in sorted(central_services(context.settings).items())]
     return checks
 
@@ -43,31 +39,6 @@ def check_agent(paths: Paths) -> Check:
     if mute:
         return Check("agent", State.WARNING, "; ".join(mute))
     return Check("agent", State.OK, "runs, {}".format(document["state"]))
-
-
-def check_certificate(paths: Paths, settings: Settings, run: Runner) -> List[Check]:
-    """Check what the VM shows to DIRAC: there, for root only, of one pair, and not about to end."""
-    if not settings.dirac_manager:
-        return []
-    certificate, key = paths.at(settings.certificate), paths.at(settings.key)
-    for place in (certificate, key):
-        if not os.path.isfile(place):
-            return [Check("certificate", State.FAILED, "{} is not there; `b2ct contextualize` brings it".format(place))]
-    if os.stat(key).st_mode & 0o077:
-        return [Check("certificate", State.FAILED, "{0} is readable by others; chmod 600 {0}".format(key))]
-    shown = run(["openssl", "x509", "-in", certificate, "-noout", "-enddate", "-pubkey"], OPENSSL_S)
-    if shown.code == 127:
-        return [Check("certificate", State.WARNING, "there is no openssl to look at {} with".format(certificate))]
-    found = re.search(r"^notAfter=(.+)$", shown.output, re.MULTILINE)
-    pair = run(["openssl", "pkey", "-in", key, "-pubout"], OPENSSL_S)
-    if shown.code != 0 or not found:
-        return [Check("certificate", State.FAILED, "{} is no certificate".format(certificate))]
-    if pair.code != 0 or pair.output not in shown.output:
-        return [Check("certificate", State.FAILED, "{} is not the key of {}".format(key, certificate))]
-    for seconds, state, word in ((0, State.FAILED, "ended"), (SOON_S, State.WARNING, "ends")):
-        if run(["openssl", "x509", "-in", certificate, "-noout", "-checkend", str(seconds)], OPENSSL_S).code != 0:
-            return [Check("certificate", state, "{} on {}; bring a new one".format(word, found.group(1)))]
-    return [Check("certificate", State.OK, "until {}".format(found.group(1)))]
 
 
 def central_services(settings: Settings) -> Dict[str, str]:

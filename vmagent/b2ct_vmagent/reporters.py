@@ -4,10 +4,13 @@ import os
 from typing import List
 
 from b2ct_vmagent.context import Context
+from b2ct_vmagent.credentials import Credentials, OneGateEntry, expected
 from b2ct_vmagent.diracx import DiracX, make_rows
 from b2ct_vmagent.diset import Diset
 from b2ct_vmagent.onegate import OneGate
+from b2ct_vmagent.paths import Paths
 from b2ct_vmagent.pilots import pilot_count
+from b2ct_vmagent.programs import Runner
 from b2ct_vmagent.report_file import ReportFile
 from b2ct_vmagent.reports import Delivery, Reporter
 from b2ct_vmagent.settings import Settings
@@ -48,6 +51,14 @@ def make_instance(settings: Settings, uid: str) -> Instance:
         pod=settings.dirac_pod or settings.vo,
         given=bool(settings.dirac_instance),
     )
+
+
+def start_credentials(paths: Paths, context: Context, run: Runner) -> None:
+    """Ask for credentials through OneGate from now on, when the settings say so."""
+    settings = context.settings
+    if settings.credentials == "onegate" and expected(settings) and context.token:
+        gate = OneGateEntry(settings.onegate_endpoint, settings.vmid, context.token)
+        Credentials(paths, settings, gate, run).start()
 
 
 def start_deliveries(reporters: List[Reporter], heartbeat_s: int) -> List[Delivery]:

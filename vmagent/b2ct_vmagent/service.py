@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 from b2ct_vmagent.checks import Check, State, check_clock, check_disk, check_names, check_settings
 from b2ct_vmagent.context import Context, load_context
+from b2ct_vmagent.credentials import check_credentials
 from b2ct_vmagent.crew import Crew, check_pilots
 from b2ct_vmagent.cvmfs import check_cvmfs, write_cvmfs_settings
 from b2ct_vmagent.errors import AgentError
@@ -22,7 +23,7 @@ from b2ct_vmagent.paths import Paths
 from b2ct_vmagent.policies import REQUESTED, Seen, judge
 from b2ct_vmagent.power import power_off
 from b2ct_vmagent.programs import Runner, run_program
-from b2ct_vmagent.reporters import make_reporters, start_deliveries
+from b2ct_vmagent.reporters import make_reporters, start_credentials, start_deliveries
 from b2ct_vmagent.reports import Delivery, News, Order, Outcome, Phase
 from b2ct_vmagent.scratch import check_scratch
 from b2ct_vmagent.status import Status, make_document, write_status
@@ -54,6 +55,7 @@ def make_status(paths: Paths, context: Context, run: Runner) -> Status:
             check_scratch(paths, settings),
             check_disk(paths, settings),
             *check_cvmfs(paths, settings, run),
+            check_credentials(paths, settings, run),
             check_pilots(paths, settings),
         )
     )
@@ -91,6 +93,7 @@ class Agent:
         self._unwritten = ""
         self._stuck = ""
         self._told: Optional[Outcome] = None
+        start_credentials(paths, self._context, run)
         reporters = make_reporters(self._context, self._uid)
         self._deliveries: List[Delivery] = start_deliveries(reporters, self._settings.heartbeat_s)
 

@@ -315,6 +315,7 @@ def _missing(settings: Settings) -> List[str]:
         "pilot_kind = htcondor": settings.pilot_kind == "htcondor" and ("condor_collector", "condor_domain", "vo"),
         "dirac_manager": settings.dirac_manager and ("dirac_site", "vo"),
         "diracx_url": settings.diracx_url and ("dirac_site", "vo"),
+        "credentials = onegate": settings.credentials == "onegate" and ("onegate_endpoint", "vmid"),
     }
     found = [
         "{} needs {}".format(cause, name)
