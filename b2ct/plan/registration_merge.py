@@ -70,7 +70,8 @@ def unmerge(current: CFG, site: str) -> Merged:
 
 def _register(cfg: CFG, site: str, section: Section) -> None:
     target = make_section(cfg, section.path)
-    made = set(_made_by(cfg, section.path).get(site, ()))
+    marks = _made_by(cfg, section.path)
+    made, known = set(marks.get(site, ())), {name for names in marks.values() for name in names}
     for name, value in section.options:
         now = get_option(cfg, section.path, name)
         if now is not None and name not in made and section.defaults:
@@ -80,6 +81,8 @@ def _register(cfg: CFG, site: str, section: Section) -> None:
             set_option(target, name, text)
             if now is None or name not in LISTS:
                 made.add(name)
+        elif name in known:
+            made.add(name)
     _write_mark(cfg, section.path, site, [name for name, _ in section.options if name in made])
 
 
