@@ -1,131 +1,566 @@
 from __future__ import annotations
 
+import json
 import threading
-import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from b2ct_vmagent import service
-from b2ct_vmagent.context import load_context
+import pytest
+from b2ct_vmagent import files, reporters, service
 from b2ct_vmagent.errors import AgentError
-from b2ct_vmagent.paths import Paths
-from b2ct_vmagent.programs import Done
-from b2ct_vmagent.reports import Delivery, ReportError
-from b2ct_vmagent.service import make_deliveries, run_service
-from b2ct_vmagent.status import load_status
+from b2ct_vmagent.reports import News, Order, Outcome, Phase, ReportError
+from b2ct_vmagent.service import Agent
+
+from tests.unit.vmagent.fake_machine import BOOTED_S, PATTERN, Centre, FakeMachine, unit_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable
 
-    import pytest
+    Make = Callable[[str], FakeMachine]
 
-
-class Cloud:
-    """A reporter whose first call fails."""
-
-    name = "cloud"
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def report(self, facts: dict[str, str]) -> None:
-        self.told.append(facts["READY"])
-        if len(self.told) == 1:
-            raise ReportError("not yet", refused=False)
+PILOT = "pilot = run it\nperiod_s = 10\n"
+UNIT = unit_of(0)
 
 
-def run(argv: Sequence[str], timeout_s: float) -> Done:
-    del argv, timeout_s
-    return Done(0, "System clock synchronized: yes")
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    return lambda conf: FakeMachine(tmp_path, monkeypatch, conf)
 
 
-def wait_for(paths: Paths, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """The first status that is as wanted, within ten seconds."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            document = load_status(paths)
-        except AgentError:
-            document = {}
-        if document and wanted(document):
-            return document
-        time.sleep(0.02)
-    raise AssertionError(document)
+def test_becomes_ready_works_and_goes_when_the_pilot_ends(make: Make) -> None:
+    machine = make(PILOT)
+    centre = Centre()
+    machine.centres.append(centre)
+    machine.at(60, lambda: machine.end(UNIT))
+    machine.live()
+    assert machine.off
+    assert machine.asked == [f"--no-block start {UNIT}", "--no-block poweroff"]
+    assert [(news.state, news.ready) for news in centre.told] == [
+        (Phase.READY, True),
+        (Phase.WORKING, True),
+        (Phase.DRAINING, True),
+        (Phase.HALTING, True),
+        (Phase.HALTING, True),
+    ]
+    assert [news.outcome for news in centre.told[:-1]] == [None] * 4
+    assert str(centre.told[-1].outcome) == "200 Intended work completed ok"
+    assert centre.told[-1].done == 1
+    assert not Path(machine.paths.status).exists()
 
 
-def test_becomes_ready_tells_it_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "UNREADY_PERIOD_S", 0.1)
-    monkeypatch.setattr("b2ct_vmagent.reports.FIRST_PAUSE_S", 0.1)
-    cloud = Cloud()
-    monkeypatch.setattr(service, "make_deliveries", lambda _context: [Delivery(cloud, 1.0)])
-    paths, stop = Paths(str(tmp_path)), threading.Event()
-    thread = threading.Thread(target=run_service, args=(paths, stop, run))
-    thread.start()
-    try:
-        document = wait_for(paths, lambda document: document["reports"]["cloud"]["state"] == "ok")
-        assert not document["ready"]
-        assert document["error"].startswith("disk: ")
-        (tmp_path / "var").mkdir()
-        wait_for(paths, lambda document: document["ready"] and document["reports"]["cloud"]["state"] == "ok")
-    finally:
+def test_no_pilot_starts_before_the_machine_is_ready(make: Make) -> None:
+    machine = make(PILOT)
+    machine.be_ready(ready=False)
+    machine.at(100, lambda: machine.asked.append("comes back"))
+    machine.at(100, lambda: machine.be_ready(ready=True))
+    machine.live(200)
+    assert machine.asked == ["comes back", f"--no-block start {UNIT}"]
+
+
+@pytest.mark.parametrize("conf", ["", "stop_fizzle_s = 1\nstop_unready_s = 1\nmax_lifetime_s = 1\n"])
+def test_a_machine_without_a_pilot_stays(make: Make, conf: str) -> None:
+    machine = make(conf)
+    machine.live(2000)
+    assert machine.asked == []
+
+
+def test_pilots_per_core(make: Make) -> None:
+    machine = make(PILOT + "pilots = core\n")
+    for number in range(4):
+        machine.at(60 + 20 * number, lambda number=number: machine.end(unit_of(number)))  # type: ignore[misc]
+    machine.live()
+    assert machine.asked[:-1] == [f"--no-block start {unit_of(number)}" for number in range(4)]
+    assert machine.now_s < 100 + 140
+    assert machine.feature("jobfeatures/3/allocated_cpu") == "1"
+    assert machine.feature("jobfeatures/3/max_rss_bytes") == str(2 << 30)
+
+
+def test_a_pilot_that_ended_starts_again_after_its_pause(make: Make) -> None:
+    machine = make(PILOT + PATTERN + "pilot_again_s = 300\nstop_fizzle_s = 0\nstop_no_jobs_s = 0\n")
+    machine.at(50, lambda: machine.end(UNIT))
+    machine.at(330, lambda: machine.asked.append("pause"))
+    machine.live(1000)
+    assert machine.asked == [f"--no-block start {UNIT}", "pause", f"--no-block start {UNIT}"]
+
+
+# an agent that is started anew
+
+
+def test_an_agent_that_is_started_anew_finds_its_pilot_and_its_payloads(make: Make) -> None:
+    machine = make(PILOT + PATTERN)
+    machine.busy[0] = 0.5
+    centre = Centre()
+    machine.centres.append(centre)
+    machine.at(20, lambda: machine.begin(0, "payload-a"))
+    machine.at(20, lambda: machine.begin(0, "payload-b"))
+    machine.live(100)
+    machine.finish(0, "payload-a")
+    machine.live(100)
+    assert machine.asked == [f"--no-block start {UNIT}"]
+    assert (machine.life().running, machine.life().done) == (["0/b"], 1)
+    machine.end(UNIT)
+    machine.live()
+    assert machine.off
+    assert machine.asked[1:] == ["--no-block poweroff"]
+    assert centre.told[-1].done == 2
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_cpu_time_is_counted_over_a_restart_of_the_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    machine = FakeMachine(tmp_path, monkeypatch, PILOT, cgroup_version=version)
+    centre = Centre()
+    machine.centres.append(centre)
+    machine.busy[0] = 2.0
+    machine.live(100)
+    machine.at(100, lambda: machine.end(UNIT))
+    machine.live()
+    assert 360 <= centre.told[-1].cpu_s <= 400
+
+
+def test_an_agent_that_is_started_anew_goes_on_draining(make: Make) -> None:
+    machine = make(PILOT + PATTERN)
+    machine.at(20, lambda: machine.begin(0, "payload-a"))
+    machine.at(60, lambda: machine.order("DRAIN", "power cut"))
+    machine.live(100)
+    machine.at(500, lambda: machine.finish(0, "payload-a"))
+    machine.live(499)
+    assert not machine.off
+    assert machine.count("start") == 1
+    machine.live()
+    assert machine.off
+    assert str(machine.life().ending.outcome) == "100 power cut"  # type: ignore[union-attr] # it ends
+    assert machine.now_s >= 100 + 100 + 500 + service.SETTLE_S - service.TICK_S
+
+
+def test_an_agent_that_is_started_anew_goes_on_halting(make: Make) -> None:
+    machine = make(PILOT + PATTERN)
+    machine.at(20, lambda: machine.begin(0, "payload-a"))
+    machine.at(60, lambda: machine.order("HALT"))
+    machine.refused = 3
+    machine.live(100)
+    assert machine.life().halting
+    machine.refused = 0
+    machine.live(20)
+    assert machine.off
+
+
+def test_a_systemd_that_does_not_answer_is_no_proof_that_payloads_have_ended(make: Make) -> None:
+    machine = make(PILOT + PATTERN)
+    machine.at(20, lambda: machine.begin(0, "payload-a"))
+    machine.at(60, lambda: machine.order("DRAIN"))
+    machine.live(100)
+    machine.silent = True
+    machine.now_s += 1000
+    machine.live(1000)
+    assert not machine.off
+    assert (machine.life().running, machine.life().done) == (["0/a"], 0)
+    machine.silent = False
+    machine.finish(0, "payload-a")
+    machine.live()
+    assert machine.off
+    assert machine.life().done == 1
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"format": 1}', '{"format": 1, "ending": 3}', "\x00" * 64])
+def test_a_damaged_life_starts_no_second_pilot_and_keeps_the_policies(make: Make, damage: str) -> None:
+    machine = make(PILOT + PATTERN + "stop_fizzle_s = 300\n")
+    machine.live(100)
+    Path(machine.paths.life).write_text(damage, encoding="ascii")
+    machine.live(290)
+    assert machine.asked == [f"--no-block start {UNIT}"]
+    machine.live()
+    assert machine.off
+    assert str(machine.life().ending.outcome) == "300 No job came in 300 s"  # type: ignore[union-attr] # it ends
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"order": "DANCE", "reason": ""}', '{"order": []}', '"HALT"'])
+def test_a_damaged_order_is_no_order(make: Make, damage: str) -> None:
+    machine = make(PILOT)
+    machine.at(50, lambda: Path(machine.paths.order).write_text(damage, encoding="ascii"))
+    machine.live(200)
+    assert not Path(machine.paths.order).exists()
+    assert machine.asked == [f"--no-block start {UNIT}"]
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"result": "success"}'])
+def test_a_damaged_result_is_a_failed_pilot(make: Make, damage: str) -> None:
+    machine = make(PILOT)
+    machine.at(50, lambda: machine.end(UNIT))
+    machine.at(50, lambda: Path(machine.paths.pilot(0), "result").write_text(damage, encoding="ascii"))
+    machine.live()
+    assert machine.off
+    assert str(machine.life().ending.outcome) == "700 The pilot failed: damaged"  # type: ignore[union-attr] # it ends
+
+
+# orders
+
+
+@pytest.mark.parametrize("payload", [True, False])
+def test_drain_waits_for_payloads_and_asks_the_pilot_every_minute(make: Make, payload: bool) -> None:  # noqa: FBT001 - a parameter
+    machine = make(PILOT + PATTERN)
+    if payload:
+        machine.at(20, lambda: machine.begin(0, "payload-a"))
+    machine.at(60, lambda: machine.order("DRAIN"))
+    machine.at(365, lambda: machine.asked.append("last"))
+    machine.at(365, lambda: machine.finish(0, "payload-a"))
+    machine.live(1000)
+    assert machine.off
+    assert machine.asked[-2:] == [f"stop {UNIT}", "--no-block poweroff"]
+    reloads = machine.count(f"--no-block reload {UNIT}")
+    if payload:
+        assert machine.now_s >= 100 + 365 + service.SETTLE_S - 10
+        assert 5 <= reloads <= 7
+    else:
+        assert machine.now_s <= 100 + 60 + service.SETTLE_S + 20
+        assert reloads == 1
+
+
+def test_an_order_to_halt_waits_for_nothing(make: Make) -> None:
+    machine = make(PILOT + PATTERN)
+    centre = Centre()
+    machine.centres.append(centre)
+    machine.at(20, lambda: machine.begin(0, "payload-a"))
+    machine.at(60, lambda: machine.order("DRAIN"))
+    machine.at(120, lambda: machine.order("HALT", "fire"))
+    machine.live()
+    assert machine.now_s < 100 + 140
+    assert machine.asked[-2:] == [f"stop {UNIT}", "--no-block poweroff"]
+    assert centre.told[-1].outcome == Outcome(100, "fire")
+
+
+@pytest.mark.parametrize(("order", "halts"), [(Order.DRAIN, False), (Order.HALT, True)])
+def test_the_centre_is_obeyed(make: Make, order: Order, halts: bool) -> None:  # noqa: FBT001 - a parameter
+    machine = make(PILOT + "heartbeat_s = 30\n")
+    centre = Centre("vmdirac")
+    machine.centres.append(centre)
+    machine.at(60, lambda: setattr(centre, "answer", order))
+    machine.live(1000)
+    assert machine.off is halts
+    assert str(machine.life().ending.outcome) == "100 Asked for by vmdirac"  # type: ignore[union-attr] # it ends
+    assert machine.count("reload") == (0 if halts else 16)
+
+
+def test_who_is_not_central_orders_nothing(make: Make) -> None:
+    machine = make(PILOT)
+    centre = Centre(central=False)
+    centre.answer = Order.HALT
+    machine.centres.append(centre)
+    machine.live(1000)
+    assert machine.life().ending is None
+
+
+# policies
+
+
+def test_a_payload_that_runs_is_left_alone_until_the_lifetime_is_over(make: Make) -> None:
+    machine = make(PILOT + PATTERN + "max_lifetime_s = 3000\ngrace_s = 1000\nstop_no_cpu_s = 500\nstop_silent_s = 50\n")
+    centre = Centre()
+    centre.answer = ReportError("down", refused=False)
+    machine.centres.append(centre)
+    machine.at(20, lambda: machine.begin(0, "payload-a"))
+    machine.at(400, lambda: machine.be_ready(ready=False))
+    machine.live()
+    assert 3000 <= machine.now_s <= 3000 + service.FAREWELL_S + 20
+    assert machine.life().ending.forced  # type: ignore[union-attr] # it ends
+
+
+def test_before_its_lifetime_is_over_it_drains(make: Make) -> None:
+    machine = make(PILOT + PATTERN + "max_lifetime_s = 3000\ngrace_s = 1000\nstop_no_jobs_s = 0\nstop_fizzle_s = 0\n")
+    machine.live()
+    assert 2000 <= machine.now_s < 2050
+    assert machine.count("reload") == 1
+
+
+def test_never(make: Make) -> None:
+    machine = make(PILOT + PATTERN + "stop = never\nmax_lifetime_s = 50\nstop_fizzle_s = 1\nstop_no_jobs_s = 1\n")
+    machine.at(100, lambda: machine.end(UNIT, "exit-code", "3"))
+    machine.live(2000)
+    assert machine.life().ending is None
+    machine.order("HALT")
+    machine.live()
+    assert machine.off
+
+
+def test_a_centre_that_is_silent_ends_only_a_machine_that_does_nothing(make: Make) -> None:
+    machine = make(PILOT + PATTERN + "stop_silent_s = 500\nstop_no_jobs_s = 0\nstop_fizzle_s = 0\n")
+    centre = Centre()
+    centre.answer = ReportError("down", refused=False)
+    machine.centres.append(centre)
+    machine.at(20, lambda: machine.begin(0, "payload-a"))
+    machine.at(900, lambda: machine.finish(0, "payload-a"))
+    machine.live()
+    assert 1000 <= machine.now_s <= 1000 + service.SETTLE_S + service.FAREWELL_S + 40
+    assert str(machine.life().ending.outcome) == "600 No central service for 500 s"  # type: ignore[union-attr]
+
+
+def test_a_machine_that_never_becomes_ready_goes(make: Make) -> None:
+    machine = make(PILOT + "stop_unready_s = 600\n")
+    machine.be_ready(ready=False)
+    centre = Centre()
+    machine.centres.append(centre)
+    machine.live()
+    assert 700 <= machine.now_s < 740
+    assert (centre.told[-1].outcome, centre.told[-1].ready) == (Outcome(500, "Not ready for 600 s"), False)
+    assert centre.told[-1].error.startswith("disk: ")
+
+
+# clocks
+
+
+def test_when_the_clock_is_set_payloads_are_told_the_moment_anew_and_nothing_else_changes(make: Make) -> None:
+    machine = make(PILOT + PATTERN + "max_lifetime_s = 50000\n")
+    machine.at(20, lambda: machine.begin(0, "payload-a"))
+    seen: list[tuple[int, int]] = []
+
+    def look() -> None:
+        told = (machine.feature("machinefeatures/shutdowntime"), machine.feature("jobfeatures/0/shutdowntime_job"))
+        seen.append((int(told[0]) - BOOTED_S, int(told[1]) - BOOTED_S))
+        assert machine.status()["ready"]
+
+    def jump(by_s: float) -> None:
+        machine.wall_s += by_s
+
+    machine.at(50, look)
+    machine.at(60, lambda: jump(86400))
+    machine.at(90, look)
+    machine.at(100, lambda: jump(-100000))
+    machine.at(130, look)
+    machine.live(200)
+    left_s = 50000 - 100
+    assert seen == [(left_s, left_s), (left_s + 86400,) * 2, (left_s - 13600,) * 2]
+    assert machine.life().ending is None
+
+
+def test_a_drain_is_announced_to_payloads(make: Make) -> None:
+    machine = make(PILOT + PATTERN + "max_lifetime_s = 50000\ngrace_s = 900\n")
+    machine.at(20, lambda: machine.begin(0, "payload-a"))
+    machine.at(95, lambda: machine.order("DRAIN"))
+    machine.live(200)
+    ending = machine.life().ending
+    assert ending is not None
+    for name in ("machinefeatures/shutdowntime", "jobfeatures/0/shutdowntime_job"):
+        assert abs(int(machine.feature(name)) - BOOTED_S - 100 - 95 - 900 + 100) <= 15
+    assert machine.feature("machinefeatures/grace_secs") == "900"
+
+
+# full disks
+
+
+def full(_path: str, _data: bytes, _mode: int) -> None:
+    raise AgentError("No space left on device")
+
+
+@pytest.mark.parametrize("payload", [True, False])
+def test_a_full_disk_keeps_no_machine_from_draining_and_halting(
+    make: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    payload: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    machine = make(PILOT + PATTERN)
+    centre = Centre()
+    machine.centres.append(centre)
+
+    def fill() -> None:
+        for module in ("files", "life", "status", "features", "pilots"):
+            monkeypatch.setattr(f"b2ct_vmagent.{module}.write_file", full)
+
+    if payload:
+        machine.at(20, lambda: machine.begin(0, "payload-a"))
+    machine.at(50, fill)
+    machine.at(60, lambda: machine.order("DRAIN"))
+    machine.at(500, lambda: machine.finish(0, "payload-a"))
+    machine.live(2000)
+    assert machine.off
+    assert (machine.now_s > 600) is payload
+    assert machine.count("start") == 1
+    assert centre.told[-1].outcome == Outcome(100, "Asked for inside the machine")
+
+
+def test_a_disk_that_is_full_from_the_start_still_lets_the_machine_live_and_go(
+    make: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine = make(PILOT + "stop_fizzle_s = 500\n")
+    for module in ("files", "life", "status", "features", "pilots"):
+        monkeypatch.setattr(f"b2ct_vmagent.{module}.write_file", full)
+    machine.live(5000)
+    assert machine.off
+    assert "No space left" in capsys.readouterr().err
+
+
+def test_the_status_comes_back_when_there_is_room_again(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = make(PILOT + PATTERN)
+    machine.at(20, lambda: monkeypatch.setattr("b2ct_vmagent.status.write_file", full))
+    machine.at(40, lambda: machine.begin(0, "payload-a"))
+    machine.at(100, lambda: monkeypatch.setattr("b2ct_vmagent.status.write_file", files.write_file))
+    seen: list[int] = []
+    machine.at(150, lambda: seen.append(machine.status()["jobs"]))
+    machine.live(200)
+    assert seen == [1]
+
+
+# power
+
+
+def test_a_refused_power_off_is_tried_harder_then_again_and_the_status_says_so(make: Make) -> None:
+    machine = make(PILOT)
+    centre = Centre()
+    machine.centres.append(centre)
+    machine.refused = 4
+    machine.at(20, lambda: machine.order("HALT"))
+    seen: list[dict[str, object]] = []
+    machine.at(200, lambda: seen.append(machine.status()))
+    machine.live()
+    assert machine.off
+    ways = [line for line in machine.asked if "start" not in line and "stop" not in line]
+    assert ways == [
+        "--no-block poweroff",
+        "--force poweroff",
+        "signal 48 to 1",
+        "--no-block poweroff",
+        "--force poweroff",
+    ]
+    assert machine.now_s >= 120 + service.RETRY_S
+    assert "power: the machine could not be turned off" in str(seen[0]["error"])
+    assert (seen[0]["state"], seen[0]["outcome"]) == ("halting", "100 Asked for inside the machine")
+    first = next(index for index, news in enumerate(centre.told) if news.outcome)
+    assert {str(news.outcome) for news in centre.told[first:]} == {"100 Asked for inside the machine"}
+    assert not machine.count("start") > 1
+
+
+def test_a_shutdown_by_the_cloud_is_told(make: Make) -> None:
+    machine = make(PILOT)
+    centre = Centre()
+    machine.centres.append(centre)
+
+    def turn_off() -> None:
+        machine.off = True
+
+    machine.at(50, turn_off)
+    machine.live()
+    assert centre.told[-1].outcome == Outcome(100, "Shut down by the cloud")
+    assert centre.told[-1].state is Phase.HALTING
+
+
+def test_an_agent_that_is_only_restarted_says_no_goodbye(make: Make) -> None:
+    machine = make(PILOT)
+    centre = Centre()
+    machine.centres.append(centre)
+    machine.live(100)
+    assert [news.outcome for news in centre.told] == [None] * len(centre.told)
+
+
+# reporters
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [ReportError("down", refused=False), ReportError("401", refused=True), KeyError("x"), None, "HALT", 2.5],
+    ids=str,
+)
+def test_whatever_a_reporter_does_the_machine_goes_on_and_goes_in_time(make: Make, answer: object) -> None:
+    machine = make(PILOT + PATTERN)
+    centre, other = Centre(), Centre("other")
+    centre.answer = answer
+    machine.centres += [centre, other]
+    machine.at(20, lambda: machine.begin(0, "payload-a"))
+    seen: list[dict[str, dict[str, str]]] = []
+    machine.at(40, lambda: seen.append(machine.status()["reports"]))
+    machine.at(500, lambda: machine.finish(0, "payload-a"))
+    machine.at(500, lambda: machine.order("DRAIN"))
+    machine.live()
+    assert seen[0]["centre"]["state"] == "waiting"
+    assert seen[0]["other"] == {"state": "ok", "detail": "arrived"}
+    assert machine.off
+    assert other.told[-1].outcome == Outcome(100, "Asked for inside the machine")
+    assert machine.now_s <= 600 + 30 + service.SETTLE_S + service.FAREWELL_S + service.TICK_S
+    assert machine.now_s >= 600 + service.FAREWELL_S
+
+
+def test_a_reporter_that_hangs_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the real threads and the real clock."""
+    machine = FakeMachine(tmp_path, monkeypatch, "pilot = run it\nperiod_s = 1\n")
+    monkeypatch.undo()
+    hanging, told = threading.Event(), threading.Event()
+
+    class Hanging(Centre):
+        def report(self, news: News) -> Order:
+            hanging.wait(20)
+            return super().report(news)
+
+    class Heard(Centre):
+        def report(self, news: News) -> Order:
+            if news.outcome is not None:
+                told.set()
+            return super().report(news)
+
+    monkeypatch.setattr(service, "make_reporters", lambda *_: [Hanging("slow"), Heard("quick")])
+    monkeypatch.setattr(service, "FAREWELL_S", 0.3)
+    monkeypatch.setattr("b2ct_vmagent.checks.SMALLEST_FREE_MIB", 0)
+    off, stop = threading.Event(), threading.Event()
+
+    def power_off(*_: object) -> None:
+        off.set()
         stop.set()
-        thread.join(10)
-    assert not thread.is_alive()
-    assert cloud.told == ["NO", "NO", "YES"]
-    assert not (tmp_path / "run/b2ct-vm/status.json").exists()
 
-
-def test_the_pilot_is_started_once_when_the_machine_is_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "UNREADY_PERIOD_S", 0.1)
-    starts: list[bool] = []
-
-    def start(argv: Sequence[str], timeout_s: float) -> Done:
-        if "is-failed" in argv:
-            return Done(1, "")
-        if argv[0] == "systemctl":
-            starts.append((tmp_path / "var").exists())
-            return Done(int(len(starts) == 1), "busy")
-        return run(argv, timeout_s)
-
-    (tmp_path / "etc/b2ct-vm").mkdir(parents=True)
-    (tmp_path / "etc/b2ct-vm/agent.conf").write_text("[agent]\npilot = run it\nperiod_s = 1\n", encoding="ascii")
-    paths, stop = Paths(str(tmp_path)), threading.Event()
-    thread = threading.Thread(target=run_service, args=(paths, stop, start))
-    thread.start()
+    monkeypatch.setattr(service, "power_off", power_off)
+    machine.root.joinpath("run/b2ct-vm").mkdir()
+    machine.order("HALT")
     try:
-        wait_for(paths, lambda document: not document["ready"])
-        (tmp_path / "var").mkdir()
-        wait_for(paths, lambda document: document["ready"])
-        deadline = time.monotonic() + 10
-        while len(starts) < 2 and time.monotonic() < deadline:
-            time.sleep(0.02)
-        time.sleep(1.5)
+        Agent(machine.paths, stop, machine.run).run()
     finally:
-        stop.set()
-        thread.join(10)
-    assert starts == [True, True]
+        hanging.set()
+    assert told.is_set()
+    assert off.is_set()
 
 
-def test_what_cannot_be_set_up_is_a_problem_of_the_settings(tmp_path: Path) -> None:
-    for folder in ("usr/bin", "etc/b2ct-vm", "var"):
-        (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "usr/bin/cvmfs_config").touch()
-    (tmp_path / "etc/b2ct-vm/agent.conf").write_text("[agent]\ncvmfs_proxy = DIRECT\n", encoding="ascii")
-    paths, stop = Paths(str(tmp_path)), threading.Event()
-    thread = threading.Thread(target=run_service, args=(paths, stop, run))
-    thread.start()
-    try:
-        assert "default.local: No such file" in wait_for(paths, lambda _document: True)["error"]
-    finally:
-        stop.set()
-        thread.join(10)
-
-
-def test_onegate_is_told_only_with_all_that_it_asks_for(tmp_path: Path) -> None:
-    (tmp_path / "run/b2ct-vm").mkdir(parents=True)
-    paths = Paths(str(tmp_path))
-    context_sh = tmp_path / "run/b2ct-vm/context.sh"
+def test_who_is_told_follows_from_the_settings(tmp_path: Path) -> None:
+    folder = tmp_path / "run/b2ct-vm"
+    folder.mkdir(parents=True)
+    context_sh, paths = folder / "context.sh", service.Paths(str(tmp_path))
     context_sh.write_text("ONEGATE_ENDPOINT='http://127.0.0.1:5030'\nVMID='7'\n", encoding="ascii")
-    assert make_deliveries(load_context(paths)) == []
-    (tmp_path / "run/b2ct-vm/token.txt").write_text("t", encoding="ascii")
-    assert [delivery.reporter.name for delivery in make_deliveries(load_context(paths))] == ["onegate"]
+
+    def names() -> list[str]:
+        return [one.name for one in reporters.make_reporters(service.load_context(paths), "u")]
+
+    assert names() == []
+    (folder / "token.txt").write_text("t", encoding="ascii")
+    assert names() == ["onegate"]
+    more = "B2CT_REPORT_FILE='/run/r.json'\nB2CT_DIRAC_MANAGER='dips://d.example.org:9163/WorkloadManagement/VMM'\n"
+    with context_sh.open("a", encoding="ascii") as file:
+        file.write(more + "B2CT_DIRACX_URL='https://x.example.org'\nB2CT_DIRAC_SITE='CLOUD.T.it'\nB2CT_VO='belle'\n")
+    assert names() == ["onegate", "vmdirac", "diracx", "file"]
+
+
+def test_what_cannot_be_set_up_is_a_problem_of_the_settings(make: Make) -> None:
+    machine = make("cvmfs_proxy = DIRECT\n")
+    (machine.root / "usr/bin").mkdir(parents=True)
+    (machine.root / "usr/bin/cvmfs_config").touch()
+    seen: list[str] = []
+    machine.at(5, lambda: seen.append(machine.status()["error"]))
+    machine.live(20)
+    assert "default.local: No such file" in seen[0]
+
+
+def test_logs_are_kept_before_the_end_and_their_loss_ends_nothing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = make(PILOT + "save_logs = /logs\n")
+
+    def save(place: str, name: str) -> str:
+        machine.asked.append(f"save {place} {name.rpartition('-')[0]}")
+        raise AgentError("no room")
+
+    monkeypatch.setattr(service, "save_logs", save)
+    machine.at(20, lambda: machine.order("HALT"))
+    machine.live()
+    assert machine.asked[1:] == [f"stop {UNIT}", "save /logs torino-0", "--no-block poweroff"]
+
+
+def test_the_status_is_for_all_to_read_and_whole(make: Make) -> None:
+    machine = make(PILOT)
+    seen: list[str] = []
+    machine.at(40, lambda: seen.append(Path(machine.paths.status).read_text(encoding="utf-8")))
+    machine.live(60)
+    document = json.loads(seen[0])
+    assert (document["state"], document["jobs"], document["outcome"]) == ("working", 1, None)
+    assert document["uid"].startswith("torino-0-")
