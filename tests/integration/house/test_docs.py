@@ -37,6 +37,7 @@ COMMANDS = {
     "image build",
     "image check",
     "contextualize",
+    "register",
     "marketplace build",
 }
 GROUPS = {command.split()[0] for command in COMMANDS if " " in command}

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 DATA_FOLDERS = ("kickstart", "iso", "templates", "vmagent")
 AGENT = ROOT / "vmagent" / "b2ct_vmagent"
-"""A package of its own, which no checkout of ours puts on sys.path but in tests."""
+"""A distribution of its own, whose client for DIRAC b2ct uses too: the one package beside b2ct in our wheel."""
 SDIST = ("b2ct", *DATA_FOLDERS, "tests", "docs")
 SDIST_FILES = {"README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "pyproject.toml"}
 
@@ -36,7 +36,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(built: tuple[Path, Path]) -> None:
     names = {name for name in zipfile.ZipFile(built[0]).namelist() if ".dist-info/" not in name}
     data = {f"b2ct/_assets/{name}" for name in tracked(*DATA_FOLDERS)}
-    assert names == tracked("b2ct") | data
+    agent = {name.removeprefix("vmagent/") for name in tracked("vmagent/b2ct_vmagent")}
+    assert names == tracked("b2ct") | data | agent
 
 
 def test_the_sdist_holds_what_it_takes_to_build_and_test_and_nothing_else(built: tuple[Path, Path]) -> None:
@@ -59,6 +60,7 @@ def test_an_installed_wheel_finds_its_data_and_its_data_folders_are_no_packages(
     program = (
         "import importlib.util as u, b2ct.assets as a; "
         "assert '/_assets/' in str(a.Assets().path('iso/menus/grub2.j2')), a.Assets().path('iso/menus/grub2.j2'); "
+        "import b2ct_vmagent.diset as d, b2ct.apply.registration.dirac; assert '/site-packages/' in d.__file__; "
         f"print([n for n in {DATA_FOLDERS!r} if u.find_spec(n)])"
     )
     done = subprocess.run([python, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False)

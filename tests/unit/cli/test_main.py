@@ -45,7 +45,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
     commands = ["init", "check", "schema", "eject", "render", "build-iso", "inspect-iso", "import-templates"]
     commands += ["bundle list", "bundle show", "bundle render", "bundle remove", "image build", "image check"]
-    for command in [*commands, "contextualize", "marketplace build"]:
+    for command in [*commands, "contextualize", "register", "marketplace build"]:
         code, out, _ = run(capsys, *command.split(), "--help")
         assert code == 0
         assert "Usage" in out
