@@ -5,7 +5,10 @@ import shutil
 import pytest
 
 from b2ct.plan.publication import make_publication
+from b2ct.plan.registration import make_registration
 from b2ct.render.publication import Numbers, render_bundle_files
+from b2ct.render.registration import render_registration
+from b2ct.site.central import DiracScheduler
 from b2ct.site.load import load_site, read_site
 from b2ct.site.model import Site
 from tests.rigs.kickstarts import CASES, GOLDEN, load_facts, render_case
@@ -17,7 +20,21 @@ def render_whole(case: str) -> dict[str, str]:
     """Return what is made of an example site, by path: kickstarts, boot menus, OpenNebula's images and VM templates."""
     site = load_site(GOLDEN / case / "site.yaml")
     menus = render_site_menus(site, site_release(site, is_dvd=load_facts(case).is_dvd))
-    return render_case(case) | {menu.path: menu.data.decode() for menu in menus} | render_opennebula(site)
+    return render_case(case) | {menu.path: menu.data.decode() for menu in menus} | render_rest(site)
+
+
+def render_rest(site: Site) -> dict[str, str]:
+    """Return the files for OpenNebula's own tools, and those for the central scheduler's admins."""
+    return render_opennebula(site) | render_central(site)
+
+
+def render_central(site: Site) -> dict[str, str]:
+    """Return the files for the admins of DIRAC, under ``registration/``."""
+    if not isinstance(site.central, DiracScheduler):
+        return {}
+    registration, findings = make_registration(site, site.central, BUNDLES, "/DC=org/DC=example/CN=vm.to.infn.it")
+    assert findings == ()
+    return {f"registration/{file.path}": file.data.decode() for file in render_registration(registration)}
 
 
 def render_opennebula(site: Site) -> dict[str, str]:
