@@ -17,10 +17,12 @@ import yaml
 from b2ct.apply.agent import CONFIG_PATH, MANUAL_PATH, agent_files, read_release
 from b2ct.apply.files import write_file
 from b2ct.apply.tool import find_program, run_tool
-from b2ct.errors import UsageError
+from b2ct.errors import OutputError, UsageError
 from b2ct.plan.artifact import Artifact
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from b2ct.assets import Assets
 
 _FOLDER = "vmagent/packaging/"
@@ -35,15 +37,32 @@ class PackageFormat(StrEnum):
     DEB = "deb"
 
 
-def build_agent_package(assets: Assets, package_format: PackageFormat, out: Path, *, force: bool = False) -> Path:
-    """Write the agent's package into the folder ``out``, under the name that is usual for it; return its path.
+def write_agent_packages(
+    assets: Assets, formats: Iterable[PackageFormat], out: Path, *, force: bool = False
+) -> tuple[Path, ...]:
+    """Write a package of each kind into the folder ``out``; return their paths.
+
+    Raises:
+        UsageError, ToolError: see :func:`build_agent_package`.
+        OutputError: one exists and ``force`` is not given, or cannot be written.
+    """
+    packages = {out / package.path: package for package in (build_agent_package(assets, kind) for kind in formats)}
+    existing = [path for path in packages if path.exists()]
+    if existing and not force:  # then none is written
+        raise OutputError(f"{existing[0]} exists already", hint="--force replaces it")
+    for path, package in packages.items():
+        write_file(path, package.data, mode=package.mode, force=force)
+    return tuple(packages)
+
+
+def build_agent_package(assets: Assets, package_format: PackageFormat) -> Artifact:
+    """Return the agent's package, with the name that is usual for it.
 
     The same sources and the same nfpm give the same bytes.
 
     Raises:
         UsageError: nfpm is not there, or a site's own nfpm.yaml is none.
         ToolError: nfpm refused.
-        OutputError: the package exists and ``force`` is not given, or it cannot be written.
     """
     program = _find_nfpm()
     with tempfile.TemporaryDirectory(prefix="b2ct-package-") as name:
@@ -58,8 +77,7 @@ def build_agent_package(assets: Assets, package_format: PackageFormat, out: Path
         argv: list[str | Path] = [program, "package", "--packager", package_format.value]
         run_tool([*argv, "--config", config, "--target", made], cwd=folder, timeout_s=_TIMEOUT_S)
         (package,) = made.iterdir()
-        write_file(out / package.name, package.read_bytes(), force=force)
-        return out / package.name
+        return Artifact(package.name, package.read_bytes())
 
 
 def _find_nfpm() -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from b2ct.apply.agent_package import PackageFormat, build_agent_package
+from b2ct.apply.agent_package import PackageFormat, write_agent_packages
 from b2ct.cli.app import ForceOption, JsonOption, app, site_assets
 from b2ct.cli.output import print_json
 
@@ -29,9 +29,7 @@ def package(
     as_json: JsonOption = False,
 ) -> None:
     """Build the VM agent's packages, an RPM and a DEB, for images that B2CT does not build itself."""
-    assets = site_assets(site)
-    chosen = tuple(dict.fromkeys(formats or PackageFormat))
-    paths = [build_agent_package(assets, package_format, out, force=force) for package_format in chosen]
+    paths = write_agent_packages(site_assets(site), dict.fromkeys(formats or PackageFormat), out, force=force)
     if as_json:
         print_json("agent-package", {"packages": paths})
     else:

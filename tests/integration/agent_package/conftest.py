@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from b2ct.apply.agent_package import PackageFormat, build_agent_package
+from b2ct.apply.agent_package import PackageFormat, write_agent_packages
 from b2ct.assets import Assets
 
 if TYPE_CHECKING:
@@ -49,8 +49,9 @@ def build_versions(package_format: PackageFormat, folder: Path) -> Versions:
     for name, content in ((release, text), (config, Assets().read_text(config) + "#new = option\n")):
         (overrides / name).parent.mkdir(parents=True)
         (overrides / name).write_text(content, encoding="utf-8")
-    old = build_agent_package(Assets(), package_format, folder / "old")
-    return Versions(old, build_agent_package(Assets(overrides), package_format, folder / "new"))
+    (old,) = write_agent_packages(Assets(), [package_format], folder)
+    (new,) = write_agent_packages(Assets(overrides), [package_format], folder)
+    return Versions(old, new)
 
 
 def states(container: Container, question: str) -> list[str]:

