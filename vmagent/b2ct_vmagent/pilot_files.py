@@ -31,3 +31,6 @@ class PilotFiles(NamedTuple):
     payloads: str
     """Regular expression on a process's arguments, joined by blanks: a process of the pilot's unit that matches is a
     running payload; empty: any process is."""
+    copies: Tuple[Tuple[str, str], ...] = ()
+    """Files that only root reads, such as a key: a name beside ``start``, and what it is a copy of, for the pilot's own
+    user alone."""
