@@ -41,6 +41,8 @@ from b2ct_vmagent.web import ask
 REQUEST, ANSWER = "B2CT_REQUEST", "B2CT_ANSWER"
 FORMAT = 1
 FOLDER = "/var/lib/b2ct-vm/credentials"
+AUTHORITIES = "/run/b2ct-vm/certificates"
+"""The CA certificates of ``ca_path``, and the certificate that signed ours: readable by pilots, and no secret."""
 
 ONEGATE_S = 20.0
 KEY_BITS = 2048
@@ -51,7 +53,8 @@ LONGEST_REST_S = 3600.0
 SHORT_S = 7 * 86400
 """What holds for less is a warning, where nobody renews it."""
 
-_CERTIFICATES = re.compile(r"(?:-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----\n){1,8}")
+_CERTIFICATE = r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----\n"
+_CERTIFICATES = re.compile("(?:{}){{1,8}}".format(_CERTIFICATE))
 
 
 class Delivered(NamedTuple):
@@ -61,6 +64,15 @@ class Delivered(NamedTuple):
     key: str
     condor_token: str
     diracx_token: str
+
+
+def pilot_ca_path(settings: Settings) -> str:
+    """Return the folder of CA certificates for a DIRAC pilot.
+
+    A host's certificate that comes through OneGate is a proxy. DIRAC's own client shows only the first certificate of
+    a host's file (M2Utils.py, ``load_cert``) and OpenSSL adds the next one from this folder.
+    """
+    return AUTHORITIES if settings.credentials == "onegate" else settings.ca_path
 
 
 class Gate(Protocol):
@@ -136,6 +148,9 @@ class Credentials:
         self._state = os.path.join(self._folder, "request.json")
         self._vmid = settings.vmid
         self._expected = expected(settings)
+        self._ca_path = paths.at(settings.ca_path)
+        self._authorities = paths.at(AUTHORITIES)
+        self._linked = False
         self._gate = gate
         self._run = run
         self._seen = ""
@@ -172,6 +187,8 @@ class Credentials:
 
     def _step(self, now_s: float) -> str:
         """Ask, look, keep; return what is so."""
+        if not self._linked and "certificate" in self._expected:
+            self._linked = self._link_authorities()
         request, key = self._request()
         told = self._gate.read()
         if told.get(REQUEST) != request:
@@ -205,6 +222,7 @@ class Credentials:
 
     def _make_request(self) -> Tuple[str, str]:
         """Make a key and a request; what another key was delivered for, such as that of a copied disk, goes."""
+        self._seen, self._renew_s = "", 0.0
         make_folder(self._folder)
         os.chmod(self._folder, 0o700)
         for path in (self._state, *self._files):
@@ -230,7 +248,29 @@ class Credentials:
             self._check(name, text, str(document["key"]), now_s)
         for name, text in files.items():
             write_file(getattr(self._files, name), (text.rstrip("\n") + "\n").encode("utf-8"), 0o600)
+        if "certificate" in files:
+            self._linked = self._link_authorities()
         return [name for name in self._expected if name not in files]
+
+    def _link_authorities(self) -> bool:
+        """Write the folder of CA certificates; False when there is no certificate yet, or no folder to take from."""
+        chain = re.findall(_CERTIFICATE, read_text(self._files.certificate) or "")
+        if not chain or not os.path.isdir(self._ca_path):
+            return False
+        make_folder(self._authorities)
+        wanted = set(os.listdir(self._ca_path))
+        for name in os.listdir(self._authorities):
+            if name not in wanted or not os.path.islink(os.path.join(self._authorities, name)):
+                _remove(os.path.join(self._authorities, name))
+        for name in wanted - set(os.listdir(self._authorities)):
+            os.symlink(os.path.join(self._ca_path, name), os.path.join(self._authorities, name))
+        fresh = os.path.join(self._authorities, "issuer.pem")
+        for certificate in chain[1:]:
+            write_file(fresh, certificate.encode("ascii"), 0o644)
+            name = self._openssl("x509", "-in", fresh, "-noout", "-subject_hash").strip()
+            places = (os.path.join(self._authorities, "{}.{}".format(name, number)) for number in range(10))
+            os.replace(fresh, next(place for place in places if not os.path.lexists(place)))
+        return True
 
     def _check(self, name: str, text: str, key: str, now_s: float) -> None:
         """Raise AgentError unless a credential is what its name says, for this machine, and holds now."""
