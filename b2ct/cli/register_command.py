@@ -110,7 +110,7 @@ def register(  # noqa: PLR0913 - who asks, and what to do
             dn = load_machine_dn(dirac, site.parent)
             _register_with_dirac(plan_registration(model, dirac, site, bundles, dn), wish)
         case DiracxScheduler() as diracx:
-            _ask_diracx(diracx, wish)
+            _ask_diracx(model, diracx, wish)
         case HtcondorScheduler() as pool:
             _join_pool(model, pool, wish)
         case None:
@@ -213,11 +213,11 @@ def _write(wish: Wish, artifacts: tuple[Artifact, ...]) -> None:
         stderr().print("Nothing was written: this was a dry run.")
 
 
-def _ask_diracx(diracx: DiracxScheduler, wish: Wish) -> None:
+def _ask_diracx(site: Site, diracx: DiracxScheduler, wish: Wish) -> None:
     if wish.mode in {Mode.PUSH, Mode.REMOVE}:
         message = "DiracX takes no changes: it shows the configuration of DIRAC 9"
         raise UsageError(message, hint="register with `central: {kind: dirac, version: '9', ...}`")
-    report = check_diracx(diracx, wish.path.parent)
+    report = check_diracx(diracx, [community.name for community in site.vo], wish.path.parent)
     if wish.as_json:
         print_json("register", {"mode": wish.mode.value, "diracx": report})
     else:

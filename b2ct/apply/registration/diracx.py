@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from b2ct.apply.credentials.tokens import TokenError, refresh_access_token
-from b2ct.errors import RemoteError
+from b2ct.errors import RemoteError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from b2ct.apply.credentials.tokens import Token
     from b2ct.site.central import DiracxScheduler
 
 TIMEOUT_S = 30.0
@@ -31,43 +33,58 @@ class DiracxReport:
         return all(state != "failed" for _, state, _ in self.checks)
 
 
-def check_diracx(diracx: DiracxScheduler, folder: Path) -> DiracxReport:
-    """Return whether the site is in DiracX's configuration, and whether its token gives access.
+def check_diracx(diracx: DiracxScheduler, vos: Sequence[str], folder: Path) -> DiracxReport:
+    """Return whether the site's token gives access, and whether DiracX knows the communities and the site.
 
+    DiracX 0.7 leaves the sites out of the configuration that it shows (diracx.core.config.schema, ``ResourcesConfig``).
     Using a refresh token replaces it: the new one is written into its file. ``folder`` is the site file's.
 
     Raises:
         RemoteError: DiracX cannot be reached, or answers with no configuration.
-        UsageError: the token cannot be read, or its place cannot take the new one.
+        UsageError: the site file names no token, it cannot be read, or its place cannot take the new one.
     """
-    sites = _sites(_read_configuration(diracx.url))
-    if diracx.site_name in sites:
-        found = ("site", "ok", f"{diracx.site_name} is in the configuration")
-    else:
-        found = ("site", "failed", f"{diracx.site_name} is none of the {len(sites)} sites in the configuration")
-    return DiracxReport((found, _check_token(diracx, folder)))
-
-
-def _check_token(diracx: DiracxScheduler, folder: Path) -> tuple[str, str, str]:
     if diracx.token is None:
-        return ("token", "skipped", "the site file names none (central.token)")
+        raise UsageError("DiracX answers only who has a token", hint="central.token: file:PATH")
     try:
         token = refresh_access_token(diracx.url, diracx.token, folder)
     except TokenError as error:
-        return ("token", "failed", error.message)
-    except RemoteError as error:
-        return ("token", "failed", f"{error.message}; {error.hint}")
+        return DiracxReport((("token", "failed", error.message), ("site", "skipped", "nobody could be asked")))
+    configuration = _read_configuration(diracx.url, token)
+    known = _section(configuration, "Registry")
+    communities = tuple(
+        (f"vo {vo}", "ok" if vo in known else "failed", "it is known" if vo in known else "DiracX does not know it")
+        for vo in vos
+    )
+    return DiracxReport((_judge(token), *communities, _find_site(configuration, diracx.site_name)))
+
+
+def _find_site(configuration: dict[str, Any], name: str) -> tuple[str, str, str]:
+    grids = _section(_section(configuration, "Resources"), "Sites")
+    if not grids:
+        return ("site", "skipped", "this DiracX shows no sites; ask its DIRAC 9 (central.kind: dirac)")
+    found = any(name in _section(grids, grid) for grid in grids)
+    return ("site", "ok" if found else "failed", f"{name} is {'' if found else 'not '}in the configuration")
+
+
+def _section(parent: dict[str, Any], name: str) -> dict[str, Any]:
+    found = parent.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _judge(token: Token) -> tuple[str, str, str]:
+    """Return whether who has the token may register pilots."""
     rights = ", ".join(map(str, token.claims.get("dirac_properties", ())))
-    until = f"{token.expires:%H:%M} UTC" if token.expires else "for good"
     if "GenericPilot" not in rights:
-        return ("token", "failed", f"it is good, and without GenericPilot it registers no pilots (it has: {rights})")
-    return ("token", "ok", f"access until {until}, with {rights}")
+        return ("token", "failed", f"without GenericPilot it registers no pilots; it has: {rights or 'nothing'}")
+    until = f"until {token.expires:%H:%M} UTC" if token.expires else "for good"
+    return ("token", "ok", f"access {until}, with {rights}")
 
 
-def _read_configuration(url: str) -> dict[str, Any]:
+def _read_configuration(url: str, token: Token) -> dict[str, Any]:
     place = f"{url.rstrip('/').removesuffix('/api')}/api/config/"
+    headers = {"Authorization": f"Bearer {token.text}"}
     try:
-        answer = requests.get(place, timeout=TIMEOUT_S, allow_redirects=False)
+        answer = requests.get(place, headers=headers, timeout=TIMEOUT_S, allow_redirects=False)
         document = answer.json() if answer.ok else None
     except requests.JSONDecodeError:
         document = None
@@ -75,12 +92,5 @@ def _read_configuration(url: str) -> dict[str, Any]:
         reason = error.args[0] if error.args else error
         raise RemoteError(f"{place}: {getattr(reason, 'reason', reason)}", hint="does DiracX run?") from error
     if not isinstance(document, dict):
-        hint = "is central.url the address of DiracX? In its first seconds it answers with 503"
-        raise RemoteError(f"{place}: no configuration (HTTP {answer.status_code})", hint=hint)
+        raise RemoteError(f"{place}: no configuration (HTTP {answer.status_code})", hint="is central.url DiracX's?")
     return document
-
-
-def _sites(configuration: dict[str, Any]) -> frozenset[str]:
-    """Return the names of all sites in a configuration, which has DIRAC's form."""
-    grids = (configuration.get("Resources") or {}).get("Sites") or {}
-    return frozenset(site for grid in grids.values() if isinstance(grid, dict) for site in grid)

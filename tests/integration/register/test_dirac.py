@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from b2ct.apply.registration import register as module
-from b2ct.apply.registration.dirac import ChangedMeanwhileError
+from b2ct.apply.registration.dirac import ChangedMeanwhileError, commit
 from b2ct.errors import ExitCode
 from b2ct.plan.dirac_cfg import get_option
 
@@ -22,7 +22,7 @@ MASK = "WorkloadManagement/WMSAdministrator"
 
 
 def test_a_push_registers_the_site_and_the_second_has_nothing_to_do(case: Case) -> None:
-    others = dict(case.read().cfg.getAsDict())
+    others: Any = case.read().cfg.getAsDict()
     code, out, err = case.run("--push", "--yes")
     assert (code, err.split(":")[0]) == (0, "Done")
     assert f"+ /{'/'.join(CE)}/CEType = Cloud" in out
@@ -30,7 +30,7 @@ def test_a_push_registers_the_site_and_the_second_has_nothing_to_do(case: Case) 
     cfg = case.read().cfg
     assert get_option(cfg, QUEUE, "Instance_Flavor") == "name:belle-belle2-worker-el9-8core"
     assert get_option(cfg, CE, "MaxTotalJobs") == "40"
-    after = cfg.getAsDict()
+    after: Any = cfg.getAsDict()
     assert after["Systems"] == others["Systems"]
     assert after["Registry"]["Users"] == others["Registry"]["Users"]
     version = case.read().version
@@ -119,7 +119,7 @@ def test_what_somebody_else_commits_meanwhile_is_not_lost(case: Case, monkeypatc
     def change_first(*arguments: object) -> None:
         monkeypatch.undo()
         case.change(("Operations", "Defaults"), Colour="blue")
-        module.commit(*arguments)  # type: ignore[arg-type] # those that it was called with
+        commit(*arguments)  # type: ignore[arg-type] # those that it was called with
 
     monkeypatch.setattr(module, "commit", change_first)
     code, _, err = case.run("--push", "--yes")
@@ -141,21 +141,21 @@ def test_what_is_committed_in_the_very_last_moment_is_refused_by_the_server(case
         return snapshot.version if method == "getVersion" else ask(url, method, *arguments)
 
     with pytest.raises(ChangedMeanwhileError):
-        module.commit(blind, snapshot, str(snapshot.cfg))
+        commit(blind, snapshot, str(snapshot.cfg))
     assert get_option(case.read().cfg, ("Operations", "Defaults"), "Colour") == "green"
 
 
 def test_removing_takes_what_register_made_and_nothing_else(case: Case) -> None:
     case.change(("Registry", "Hosts", "vm.site.example"), Responsible="ada")
     case.change((*CE[:-2], "CEs", "arc.to.infn.it"), CEType="ARC")
-    before = case.read().cfg.getAsDict()
+    before: Any = case.read().cfg.getAsDict()
     case.run("--push", "--yes")
     case.change(CE, Comment="by hand")
     assert case.run("--remove", "--dry-run")[0] == 0
     code, out, err = case.run("--remove", "--yes")
     assert code == 0, err
     assert f"- /{'/'.join(QUEUE)}/Instance_Image = name:worker-el9-1.0.0" in out
-    after = case.read().cfg.getAsDict()
+    after: Any = case.read().cfg.getAsDict()
     ces = after["Resources"]["Sites"]["CLOUD"]["CLOUD.Torino.it"]["CEs"]
     assert ces.pop("belle.cn01.to.infn.it") == {"Comment": "by hand"}
     for one in (before, after):
