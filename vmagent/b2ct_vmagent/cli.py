@@ -17,7 +17,7 @@ from b2ct_vmagent.errors import AgentError
 from b2ct_vmagent.log import log
 from b2ct_vmagent.orders import Note, write_note
 from b2ct_vmagent.paths import Paths
-from b2ct_vmagent.pilots import prepare_pilot, record_end
+from b2ct_vmagent.pilots import copy_secrets, prepare_pilot, record_end
 from b2ct_vmagent.programs import run_program
 from b2ct_vmagent.reports import Order
 from b2ct_vmagent.scratch import prepare_scratch
@@ -74,7 +74,9 @@ def _make_parser() -> argparse.ArgumentParser:
     commands.add_parser("scratch", help="mount the scratch disk, formatted if it is blank (b2ct-vm-scratch.service)")
     pilot = commands.add_parser("pilot", help="write down what a pilot's unit has to run, or how it ended (the units)")
     pilot.add_argument("number", type=int, choices=range(MOST_PILOTS), metavar="NUMBER", help="which one, from 0 on")
-    pilot.add_argument("--ended", action="store_true", help="write down how it ended")
+    what = pilot.add_mutually_exclusive_group()
+    what.add_argument("--ended", action="store_true", help="write down how it ended")
+    what.add_argument("--secrets", action="store_true", help="copy what it shows to its centre, which was renewed")
     return parser
 
 
@@ -155,6 +157,9 @@ def _pilot(chosen: argparse.Namespace, paths: Paths) -> int:
     settings = load_context(paths).settings
     if chosen.ended:
         record_end(paths, settings, chosen.number, dict(os.environ))
+        return 0
+    if chosen.secrets:
+        copy_secrets(paths, settings, chosen.number)
         return 0
     print("runs in {}".format(prepare_pilot(paths, settings, chosen.number)))
     return 0

@@ -11,6 +11,7 @@ from b2ct_vmagent.monitor import UnitWatch, Work
 from b2ct_vmagent.paths import Paths
 from b2ct_vmagent.pilots import (
     Ended,
+    has_old_secrets,
     judge_end,
     load_end,
     make_pilot,
@@ -132,6 +133,13 @@ class Crew:
         # not waited for: a pilot's script that hangs must hold up neither the others nor the machine's end
         if self._order(["systemctl", "--no-block", "reload", *units], SYSTEMCTL_S) and first:
             log("info", "asked {} to take no more work".format(", ".join(units)))
+
+    def renew(self) -> None:
+        """Have root copy what pilots show to their centre, where it was renewed."""
+        for number in self.running():
+            if has_old_secrets(self._paths, self._settings, number):
+                unit = "b2ct-vm-pilot-secrets@{}.service".format(number)
+                self._order(["systemctl", "--no-block", "start", unit], SYSTEMCTL_S)
 
     def stop(self) -> None:
         """End all pilots and what they started."""

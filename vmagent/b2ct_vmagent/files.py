@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from typing import Optional
+from typing import Optional, Tuple
 
 from b2ct_vmagent.errors import AgentError
 
@@ -50,8 +50,8 @@ def make_folder(path: str) -> None:
         raise AgentError("{}: {}".format(path, error.strerror))
 
 
-def write_file(path: str, data: bytes, mode: int) -> None:
-    """Write a file with these permission bits by way of a temporary file beside it.
+def write_file(path: str, data: bytes, mode: int, owner: Optional[Tuple[int, int]] = None) -> None:
+    """Write a file with these permission bits, and of this user and group, by way of a temporary file beside it.
 
     Raises:
         AgentError: it cannot be written.
@@ -62,6 +62,8 @@ def write_file(path: str, data: bytes, mode: int) -> None:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 os.fchmod(file.fileno(), mode)
+                if owner is not None:
+                    os.fchown(file.fileno(), *owner)
             os.replace(temporary, path)
         except BaseException:
             os.unlink(temporary)

@@ -6,9 +6,10 @@ import os
 import re
 import stat
 import time
-from typing import Dict, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from b2ct_vmagent import htcondor
+from b2ct_vmagent import dirac_pilot, htcondor
+from b2ct_vmagent.credentials import pilot_ca_path
 from b2ct_vmagent.errors import AgentError
 from b2ct_vmagent.features import Share, write_job_features
 from b2ct_vmagent.files import make_folder, read_text, write_file
@@ -68,7 +69,7 @@ def make_slot(paths: Paths, settings: Settings, number: int, uid: str) -> Slot:
 def make_pilot(settings: Settings, slot: Slot) -> PilotFiles:
     """Return what the unit of a pilot runs."""
     if settings.pilot_kind == "dirac":
-        raise AgentError("no DIRAC pilot yet")
+        return dirac_pilot.make_pilot(settings._replace(ca_path=pilot_ca_path(settings)), slot)
     if settings.pilot_kind == "htcondor":
         return htcondor.make_pilot(settings, slot)
     drain = ': >"$B2CT_STOP_FILE"\n' + settings.pilot_drain + "\n"
@@ -104,10 +105,44 @@ def prepare_pilot(paths: Paths, settings: Settings, number: int) -> str:
     pilot = make_pilot(settings, slot)
     for name, (text, mode) in pilot.files.items():
         write_file(os.path.join(folder, name), text.encode("utf-8"), mode)
+    copy_secrets(paths, settings, number)
     before = _environment(settings, slot)
     write_file(os.path.join(folder, "drain"), (before + pilot.drain).encode("utf-8"), 0o644)
     write_file(os.path.join(folder, "start"), (before + pilot.start).encode("utf-8"), 0o644)
     return slot.folder
+
+
+def copy_secrets(paths: Paths, settings: Settings, number: int) -> None:
+    """Give a pilot what it shows to its centre, for its own user alone; again when that was renewed. Done as root.
+
+    Raises:
+        AgentError: there is nothing to copy, or it cannot be copied.
+    """
+    try:
+        owner = os.stat(paths.pilot_state(number))
+        for target, source in _copies(paths, settings, number):
+            text = read_text(source)
+            if text is None:
+                raise AgentError("{} is not there".format(source))
+            write_file(target, text.encode("utf-8"), 0o600, (owner.st_uid, owner.st_gid))
+    except OSError as error:
+        raise AgentError("{}: {}".format(error.filename, error.strerror))
+
+
+def has_old_secrets(paths: Paths, settings: Settings, number: int) -> bool:
+    """Return whether what a pilot shows to its centre was renewed since it was copied."""
+    try:
+        copies = _copies(paths, settings, number)
+        return any(os.stat(source).st_mtime > os.stat(target).st_mtime for target, source in copies)
+    except OSError:
+        return False
+
+
+def _copies(paths: Paths, settings: Settings, number: int) -> List[Tuple[str, str]]:
+    """Return target and source of each file that only root reads and the pilot needs."""
+    pilot = make_pilot(settings, make_slot(paths, settings, number, ""))
+    folder = paths.pilot(number)
+    return [(os.path.join(folder, name), paths.at(source)) for name, source in pilot.copies]
 
 
 def _give_folder(folder: str, owner: os.stat_result) -> None:

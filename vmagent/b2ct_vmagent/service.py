@@ -156,6 +156,7 @@ class Agent:
             period_s = min(period_s, UNREADY_PERIOD_S)
         self._status = status
         self._announce_end(now_s)
+        self._crew.renew()
         self._check_due_s = time.monotonic() + period_s * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load
 
     def _place(self) -> str:
