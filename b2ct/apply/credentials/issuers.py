@@ -35,7 +35,7 @@ class Issuer(Protocol):
         """What tells apart the lasting credentials, by VO; without one, nothing can be issued to that VO."""
 
     def prepare(self, now: datetime) -> None:
-        """Get ready for a round in which something is issued.
+        """Get ready for a round, also for one in which nothing is issued: what is not used for long may expire.
 
         Raises:
             TokenError, RemoteError, UsageError: nothing can be issued now.

@@ -51,7 +51,7 @@ class Answering:
         found = read_machines(self.client)
         requests = {machine.id: request for machine, request in found}
         decisions = make_decisions([machine for machine, _ in found], self._policy(self.issuer), _seconds(now_utc()))
-        if dry_run or all(decision.act is not Act.ANSWER for decision in decisions):
+        if dry_run:
             return decisions
         self.issuer.prepare(now_utc())
         return tuple(self._act(decision, requests[decision.machine.id], self.issuer) for decision in decisions)
