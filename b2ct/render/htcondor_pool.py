@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 AUTHORIZATIONS = ("ADVERTISE_STARTD", "ADVERTISE_MASTER", "READ")
-"""All that a virtual machine may do: offer itself, and look at the pool (HTCondor manual, "Security": authorization)."""
+"""All that a virtual machine may do: offer itself, and look at the pool (HTCondor manual, "Security")."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """Nothing in a list of identities gives these a meaning; ``*``, ``/``, blanks and commas would have one."""
@@ -29,10 +29,12 @@ def condor_quote(value: str) -> Quoted:
     r"""Return ``value`` as a ClassAd string in HTCondor's configuration: only ``\"`` is an escape in it (old syntax).
 
     Raises:
-        QuotingError: the value holds a control character.
+        QuotingError: the value holds a control character, or two dollars in a row.
     """
-    if UNPRINTABLE.search(value):
-        raise QuotingError(f"{value!r}: HTCondor's configuration cannot hold control characters")
+    if UNPRINTABLE.search(value) or "$$" in value:
+        raise QuotingError(
+            f"{value!r}: HTCondor's configuration cannot hold control characters, or two dollars in a row"
+        )
     return Quoted('"' + value.replace('"', '\\"').replace("$", "$(DOLLAR)") + '"')
 
 
@@ -77,7 +79,8 @@ def render_pool_config(site: str, vos: Sequence[str], domain: str) -> str:
 
 def _rule(knob: str, identity: str, *terms: str) -> str:
     """Return a line that adds to what ``knob`` is: ``terms`` hold for every ad of this identity."""
-    return f"{knob} = ($({knob}:True)) && \\\n  (AuthenticatedIdentity =!= {condor_quote(identity)} || {' && '.join(terms)})\n"
+    rule = f"AuthenticatedIdentity =!= {condor_quote(identity)} || {' && '.join(terms)}"
+    return f"{knob} = ($({knob}:True)) && \\\n  ({rule})\n"
 
 
 def _unparsed(name: str) -> Quoted:
@@ -104,7 +107,7 @@ def render_job_requirements(vo: str, flavour: str = "") -> str:
     """Return the line of a submit file for jobs that run on a VO's virtual machines, of one flavour if it is given.
 
     Raises:
-        QuotingError: a name holds a control character.
+        QuotingError: a name cannot be quoted.
     """
     names = {"VO": vo, "VMType": flavour}
     terms = [f"TARGET.{name} =?= {condor_quote(value)}" for name, value in names.items() if value]

@@ -20,6 +20,8 @@ LONGEST_RETIREMENT_S = 30 * 86400
 SHUTDOWN_PERIOD_S = 60
 PAYLOADS = r"^(?:\S*/)?condor_starter -f .*"
 """One starter runs for each job; without ``-f`` it only tells the startd what it can do."""
+LOG_BYTES = 65536
+_REFUSED = re.compile(r"Received \"DENIED\"|Failed to authenticate|TCP connection to collector .* failed")
 NEEDED = {"condor:/ADVERTISE_STARTD", "condor:/ADVERTISE_MASTER"}
 ENOUGH = NEEDED | {"condor:/READ"}
 
@@ -127,8 +129,8 @@ mkdir -m 0700 tokens.d passwords.d
 ln -s {token} tokens.d/pool
 cp -f "$here/shutdowntime" shutdowntime
 for name in execute lock log run spool; do
-    [ -d "$name" ] || mkdir -m 0700 "$name"
-    chown condor:condor "$name"
+    [ -d "$name" ] || mkdir -m 0750 "$name"
+    chown condor:root "$name" # the agent is root without capabilities: what it can read of others' it reads as group
 done
 chmod 0755 execute
 number=0
@@ -145,14 +147,15 @@ exec condor_master -f
 _DRAIN = """\
 CONDOR_CONFIG=${0%/*}/condor_config
 export CONDOR_CONFIG
-exec condor_off -peaceful -daemon startd
+condor_off -peaceful -daemon startd # at once: the master itself lets some seconds pass before it tells the startd
+exec condor_off -peaceful -daemon master
 """
 
 
 def make_pilot(settings: Settings, slot: Slot) -> PilotFiles:
     """Return what ``b2ct-vm-htcondor.service`` runs, as root: HTCondor itself changes to its own and the jobs' users.
 
-    Drained it takes no job any more, and its startd ends with the last one; the master stays until the unit is stopped.
+    Drained it takes no job any more, and all of it ends with the last one.
 
     Raises:
         AgentError: the collector is not set, or a value cannot stand in HTCondor's configuration.
@@ -199,9 +202,10 @@ def condor_value(text: str) -> str:
     """Return a text as the value of a configuration macro: ``$(DOLLAR)`` is a dollar that begins no macro.
 
     Raises:
-        AgentError: the text holds a control character, begins or ends with a blank, or ends with a backslash.
+        AgentError: the text holds a control character or two dollars in a row, begins or ends with a blank, or ends
+            with a backslash.
     """
-    if not text.isprintable() or text != text.strip() or text.endswith("\\"):
+    if not text.isprintable() or "$$" in text or text != text.strip() or text.endswith("\\"):
         raise AgentError("{!r} cannot stand in HTCondor's configuration".format(text))
     return text.replace("$", "$(DOLLAR)")
 
@@ -210,7 +214,7 @@ def condor_quote(text: str) -> str:
     r"""Return a text as a ClassAd string within the configuration: only ``\"`` is an escape in those (old syntax).
 
     Raises:
-        AgentError: the text holds a control character.
+        AgentError: the text holds a control character, or two dollars in a row.
     """
     return condor_value('"{}"'.format(text.replace('"', '\\"')))
 
@@ -233,6 +237,35 @@ def check_condor_token(paths: Paths, settings: Settings, now_s: Optional[float] 
         return _judge(path, settings, parse_token(text), time.time() if now_s is None else now_s)
     except (AgentError, OSError) as error:
         return Check("condor_token", State.FAILED, str(error))
+
+
+def check_condor_pool(paths: Paths, settings: Settings, now_s: Optional[float] = None) -> Check:
+    """Return whether the pool took what this machine last told it, by what HTCondor's startd has written down."""
+    if settings.pilot_kind != "htcondor":
+        return Check("condor_pool", State.SKIPPED, "no pool is asked for")
+    path = os.path.join(paths.pilot_work(0, scratch=bool(settings.scratch)), "log", "StartLog")
+    now_s = time.time() if now_s is None else now_s
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - LOG_BYTES))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return Check("condor_pool", State.SKIPPED, "HTCondor has not run yet")
+    except OSError as error:
+        return Check("condor_pool", State.WARNING, "{}: {}".format(path, error.strerror))
+    fresh_s = 3 * settings.heartbeat_s
+    refusals = [line for line in lines if _REFUSED.search(line) and now_s - _written_s(line) <= fresh_s]
+    if refusals:
+        return Check("condor_pool", State.WARNING, "the pool refuses this machine: {}".format(refusals[-1]))
+    return Check("condor_pool", State.OK, "no refusal in the last {} s".format(fresh_s))
+
+
+def _written_s(line: str) -> float:
+    """Return when a line of a log was written, 0 for others (HTCondor's default form, local time)."""
+    try:
+        return time.mktime(time.strptime(line[:17], "%m/%d/%y %H:%M:%S"))
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def parse_token(text: str) -> Dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from b2ct.render.htcondor_pool import AUTHORIZATIONS, render_pool_config
 from tests.rigs.cache import make_cached
@@ -39,9 +40,20 @@ NEGOTIATOR_INTERVAL = 3
 NEGOTIATOR_MIN_INTERVAL = 3
 NEGOTIATOR_CYCLE_DELAY = 1
 SCHEDD_INTERVAL = 3
-COLLECTOR_DEBUG = D_MACHINE D_SECURITY
+COLLECTOR_DEBUG = D_MACHINE
 """
 """Beside these it is the package's own configuration (``use security:recommended_v9_0``), only quicker."""
+
+_JOB = (
+    "executable = job.sh",
+    "copy_to_spool = true",
+    "output = $(Cluster).out",
+    "error = $(Cluster).err",
+    "should_transfer_files = yes",
+    "request_cpus = 1",
+    "request_memory = 64",
+    "request_disk = 1024",
+)
 
 _ONLY_OUTWARDS = f"""
 ip rule add pref 100 to {MACHINE} ipproto tcp sport 9618 lookup main
@@ -83,28 +95,12 @@ class Pool:
     def submit(self, script: str, *lines: str) -> str:
         """Have an ordinary user submit a job that runs ``script``; return its number.
 
-        ``lines`` go into the submit file; the job's output is there for ``output`` when it is done.
+        ``lines`` go into the submit file.
         """
-        folder = self.central.tell("su", "someone", "-c", "mktemp -d").strip()
-        self.central.tell("su", "someone", "-c", f"cat >{folder}/job.sh", data=f"#!/bin/sh\n{script}\n".encode())
-        text = [
-            f"initialdir = {folder}",
-            "executable = job.sh",
-            "output = out",
-            "error = err",
-            "log = log",
-            "should_transfer_files = yes",
-            "request_cpus = 1",
-            "request_memory = 64",
-            "request_disk = 1024",
-            *lines,
-            "queue",
-        ]
-        self.central.tell("su", "someone", "-c", f"cat >{folder}/job.sub", data="\n".join([*text, ""]).encode())
-        self.central.tell("su", "someone", "-c", f"condor_submit -terse {folder}/job.sub >{folder}/number")
-        number = self.central.tell("cut", "-d", " ", "-f", "1", f"{folder}/number").strip()
-        self.central.tell("ln", "-s", folder, f"/tmp/job-{number}")
-        return number
+        text = "\n".join([*_JOB, *lines, "queue", ""])
+        self._as_user("umask 022; cat >job.sh", f"#!/bin/sh\n{script}\n")
+        self._as_user("cat >job.sub", text)
+        return self._as_user("condor_submit -terse job.sub").split(".")[0]
 
     def job_state(self, number: str) -> str:
         """Return ``idle``, ``running``, ``held`` and so on; ``done`` when it has left the queue."""
@@ -113,15 +109,32 @@ class Pool:
 
     def output(self, number: str) -> str:
         """Return what a job wrote."""
-        return self.central.tell("cat", f"/tmp/job-{number}/out", f"/tmp/job-{number}/err")
+        return self._as_user(f"cat {number}.out {number}.err")
 
-    def log(self, number: str) -> str:
-        """Return what happened to a job (the user's event log)."""
-        return self.central.tell("cat", f"/tmp/job-{number}/log")
+    def clean_up(self) -> None:
+        """Forget all jobs and all machines."""
+        self.central.run(["condor_rm", "-all"])
+        query = b'MyType = "Query"\nTargetType = "Machine"\nRequirements = True\n'
+        self.central.tell("condor_advertise", "INVALIDATE_STARTD_ADS", data=query)
 
-    def slots(self, attribute: str = "Name") -> list[str]:
-        """Return an attribute of each slot that the collector knows."""
-        return self.central.tell("condor_status", "-af", attribute).split("\n")[:-1]
+    def _as_user(self, command: str, text: str = "") -> str:
+        return self.central.tell("su", "-", "someone", "-c", command, data=text.encode())
+
+    def slots(self, constraint: str = "True") -> list[dict[str, Any]]:
+        """Return the slots that the collector knows, as their attributes."""
+        shown = self.central.tell("condor_status", "-json", "-constraint", constraint)
+        slots: list[dict[str, Any]] = json.loads(shown or "[]")
+        return slots
+
+    def read_ad(self, name: str) -> dict[str, Any]:
+        """Return any ad of the collector."""
+        shown = self.central.tell("condor_status", "-any", "-json", "-constraint", f'Name == "{name}"')
+        ads: list[dict[str, Any]] = json.loads(shown)
+        return ads[0]
+
+    def log(self) -> str:
+        """Return what the collector has written down."""
+        return self.central.tell("cat", "/var/log/condor/CollectorLog")
 
     def connect(self, machine: Container) -> None:
         """Give ``machine`` a network that ends at the central manager, who cannot open connections into it."""
@@ -130,7 +143,6 @@ class Pool:
         for container, card, address in ((self.central, "b2ct0", CENTRAL), (machine, "eth0", MACHINE)):
             run_tool(container.beside(["ip", "address", "add", f"{address}/24", "dev", card]))
             run_tool(container.beside(["ip", "link", "set", card, "up"]))
-        run_tool(self.central.beside(["sh", "-ec", _ONLY_OUTWARDS]))
 
 
 @contextlib.contextmanager
@@ -150,6 +162,7 @@ def start_pool(folder: Path, site: str, vos: Sequence[str]) -> Iterator[Pool]:
     """Run the central manager of a pool that takes a site's virtual machines, until the context ends."""
     with start_machine(folder, "central") as central:
         run_tool(central.beside(["ip", "address", "add", f"{CENTRAL}/32", "dev", "lo"]))
+        run_tool(central.beside(["sh", "-ec", _ONLY_OUTWARDS]))
         central.tell("tee", "/etc/condor/config.d/50-pool.config", data=_CONFIG.encode())
         text = render_pool_config(site, vos, DOMAIN)
         central.tell("tee", f"/etc/condor/config.d/60-b2ct-{site}.config", data=text.encode())
