@@ -1,5 +1,6 @@
 """Orders from inside the machine: ``b2ct-agent drain`` and ``halt`` leave a note that the running agent takes."""
 
+import contextlib
 import json
 import os
 from typing import NamedTuple, Optional
@@ -33,19 +34,19 @@ def write_note(paths: Paths, note: Note) -> None:
 
 
 def take_note(paths: Paths) -> Optional[Note]:
-    """Return the note, if there is one, and take it away.
+    """Return the note, if there is one, and take it away, whatever it is.
 
     Raises:
-        AgentError: it is damaged, or cannot be taken away.
+        AgentError: it cannot be read, or is damaged.
     """
-    text = read_text(paths.order)
-    if text is None:
-        return None
     try:
-        os.unlink(paths.order)
+        text = read_text(paths.order)
+        if text is None:
+            return None
         document = json.loads(text)
         return Note(Order[document["order"]], str(document["reason"]))
-    except OSError as error:
-        raise AgentError("{}: {}".format(paths.order, error.strerror))
     except (ValueError, KeyError, TypeError):
         raise AgentError("{} was damaged".format(paths.order))
+    finally:
+        with contextlib.suppress(OSError):  # an order that is found twice changes nothing
+            os.unlink(paths.order)
