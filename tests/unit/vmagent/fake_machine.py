@@ -135,7 +135,7 @@ class FakeMachine:
         if words[0] == "is-system-running":
             return Done(0, "stopping" if self.off else "running")
         self.asked.append(" ".join(argv[1:]))
-        acts = {"start": self._start, "stop": self.end, "reload": lambda _unit: None}
+        acts: dict[str, Callable[[str], None]] = {"start": self._start, "stop": self.end, "reload": lambda _unit: None}
         if words[0] in acts:
             for unit in words[1:]:
                 acts[words[0]](unit)
@@ -234,6 +234,11 @@ class FakeMachine:
     def life(self) -> Life:
         """Return what the agent has written down."""
         return Life.load(self.paths)
+
+    def outcome(self) -> str:
+        """Return why the machine goes, as it is written down; empty while it stays."""
+        ending = self.life().ending
+        return "" if ending is None else str(ending.outcome)
 
     def order(self, order: str, reason: str = "") -> None:
         """Leave an order as ``b2ct-agent`` does."""

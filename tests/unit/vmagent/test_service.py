@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from b2ct_vmagent import files, reporters, service
+from b2ct_vmagent.context import load_context
 from b2ct_vmagent.errors import AgentError
+from b2ct_vmagent.paths import Paths
 from b2ct_vmagent.reports import News, Order, Outcome, Phase, ReportError
 from b2ct_vmagent.service import Agent
 
@@ -130,7 +132,7 @@ def test_an_agent_that_is_started_anew_goes_on_draining(make: Make) -> None:
     assert machine.count("start") == 1
     machine.live()
     assert machine.off
-    assert str(machine.life().ending.outcome) == "100 power cut"  # type: ignore[union-attr] # it ends
+    assert machine.outcome() == "100 power cut"
     assert machine.now_s >= 100 + 100 + 500 + service.SETTLE_S - service.TICK_S
 
 
@@ -172,7 +174,7 @@ def test_a_damaged_life_starts_no_second_pilot_and_keeps_the_policies(make: Make
     assert machine.asked == [f"--no-block start {UNIT}"]
     machine.live()
     assert machine.off
-    assert str(machine.life().ending.outcome) == "300 No job came in 300 s"  # type: ignore[union-attr] # it ends
+    assert machine.outcome() == "300 No job came in 300 s"
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"order": "DANCE", "reason": ""}', '{"order": []}', '"HALT"'])
@@ -191,7 +193,7 @@ def test_a_damaged_result_is_a_failed_pilot(make: Make, damage: str) -> None:
     machine.at(50, lambda: Path(machine.paths.pilot(0), "result").write_text(damage, encoding="ascii"))
     machine.live()
     assert machine.off
-    assert str(machine.life().ending.outcome) == "700 The pilot failed: damaged"  # type: ignore[union-attr] # it ends
+    assert machine.outcome() == "700 The pilot failed: damaged"
 
 
 # orders
@@ -238,7 +240,7 @@ def test_the_centre_is_obeyed(make: Make, order: Order, halts: bool) -> None:  #
     machine.at(60, lambda: setattr(centre, "answer", order))
     machine.live(1000)
     assert machine.off is halts
-    assert str(machine.life().ending.outcome) == "100 Asked for by vmdirac"  # type: ignore[union-attr] # it ends
+    assert machine.outcome() == "100 Asked for by vmdirac"
     assert machine.count("reload") == (0 if halts else 16)
 
 
@@ -263,7 +265,7 @@ def test_a_payload_that_runs_is_left_alone_until_the_lifetime_is_over(make: Make
     machine.at(400, lambda: machine.be_ready(ready=False))
     machine.live()
     assert 3000 <= machine.now_s <= 3000 + service.FAREWELL_S + 20
-    assert machine.life().ending.forced  # type: ignore[union-attr] # it ends
+    assert machine.outcome() == "300 The machine's lifetime of 3000 s is over"
 
 
 def test_before_its_lifetime_is_over_it_drains(make: Make) -> None:
@@ -292,7 +294,7 @@ def test_a_centre_that_is_silent_ends_only_a_machine_that_does_nothing(make: Mak
     machine.at(900, lambda: machine.finish(0, "payload-a"))
     machine.live()
     assert 1000 <= machine.now_s <= 1000 + service.SETTLE_S + service.FAREWELL_S + 40
-    assert str(machine.life().ending.outcome) == "600 No central service for 500 s"  # type: ignore[union-attr]
+    assert machine.outcome() == "600 No central service for 500 s"
 
 
 def test_a_machine_that_never_becomes_ready_goes(make: Make) -> None:
@@ -518,11 +520,11 @@ def test_a_reporter_that_hangs_holds_nobody_up(tmp_path: Path, monkeypatch: pyte
 def test_who_is_told_follows_from_the_settings(tmp_path: Path) -> None:
     folder = tmp_path / "run/b2ct-vm"
     folder.mkdir(parents=True)
-    context_sh, paths = folder / "context.sh", service.Paths(str(tmp_path))
+    context_sh, paths = folder / "context.sh", Paths(str(tmp_path))
     context_sh.write_text("ONEGATE_ENDPOINT='http://127.0.0.1:5030'\nVMID='7'\n", encoding="ascii")
 
     def names() -> list[str]:
-        return [one.name for one in reporters.make_reporters(service.load_context(paths), "u")]
+        return [one.name for one in reporters.make_reporters(load_context(paths), "u")]
 
     assert names() == []
     (folder / "token.txt").write_text("t", encoding="ascii")
