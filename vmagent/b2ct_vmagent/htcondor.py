@@ -235,8 +235,8 @@ def check_condor_token(paths: Paths, settings: Settings, now_s: Optional[float] 
         if os.stat(path).st_mode & 0o077:
             return Check("condor_token", State.FAILED, "{}: others than root can read it".format(path))
         return _judge(path, settings, parse_token(text), time.time() if now_s is None else now_s)
-    except (AgentError, OSError) as error:
-        return Check("condor_token", State.FAILED, str(error))
+    except (AgentError, OSError, OverflowError, ValueError) as error:  # the last two: a date that is none
+        return Check("condor_token", State.FAILED, "{}: {}".format(path, error))
 
 
 def check_condor_pool(paths: Paths, settings: Settings, now_s: Optional[float] = None) -> Check:
