@@ -324,6 +324,10 @@ def check_credentials(paths: Paths, settings: Settings, run: Runner, now_s: Opti
     names = expected(settings)
     if not names:
         return Check("credentials", State.SKIPPED, "nothing needs any")
+    if settings.credentials == "onegate" and not all(
+        os.path.exists(paths.at(getattr(settings, name))) for name in names
+    ):
+        return Check("credentials", State.FAILED, "the site has not answered yet; does `b2ct credentials` run there?")
     try:
         ends = [_check_file(name, paths.at(getattr(settings, name)), paths.at(settings.key), run) for name in names]
     except AgentError as error:

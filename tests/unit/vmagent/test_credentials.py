@@ -125,6 +125,7 @@ SETTINGS = Settings(pilot_kind="htcondor", condor_token="/token", vmid="7")  # n
     ("text", "settings", "state", "words"),
     [
         (None, SETTINGS, State.FAILED, "/token is missing"),
+        (None, SETTINGS._replace(credentials="onegate"), State.FAILED, "the site has not answered yet"),
         ("nonsense", SETTINGS, State.FAILED, "/token: no token"),
         (make_token(exp=1000), SETTINGS, State.FAILED, "condor_token: expired"),
         (make_token(exp=1000 + 3600), SETTINGS, State.WARNING, "condor_token: 1.0 hours left"),
