@@ -18,7 +18,7 @@ from tests.rigs.tools import need_root, need_tool
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-PACKAGES = ("dbus", "iproute2", "openssh-server", "python3", "sudo", "systemd", "systemd-sysv")
+PACKAGES = ("dbus", "iproute2", "openssh-server", "openssl", "python3", "sudo", "systemd", "systemd-sysv")
 BOOT_S = 60.0
 STOP_S = 30.0
 

@@ -137,3 +137,46 @@ def test_a_full_run_folder_does_not_keep_it_from_going(debian12_worker: Worker) 
     container.run(["sh", "-c", "cat /dev/zero >/run/b2ct-vm/filled"])
     debian12_worker.wait_gone()
     assert debian12_worker.report()["outcome"] == "100 Asked for inside the machine"
+
+
+DIRAC_PILOT = """
+import os, sys, time
+print("words", *sys.argv[1:], flush=True)
+print("cert", open(sys.argv[sys.argv.index("--certLocation") + 1] + "/hostcert.pem").read().strip(), flush=True)
+stop = "control/WorkloadManagement/JobAgent/stop_agent"
+while not os.path.exists(stop):
+    time.sleep(0.2)
+"""
+"""Stands for dirac-pilot.py, which is in no package: says what it was given, and obeys the stop file."""
+
+KEY_PAIR = """
+umask 077; cd /etc/b2ct-vm
+openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=vm.example.org -keyout hostkey.pem -out hostcert.pem 2>&1
+mkdir -p /opt/pilot; cat >/opt/pilot/dirac-pilot.py; chmod -R a+rX /opt/pilot
+"""
+
+
+def test_a_dirac_pilot_gets_its_words_and_its_own_copy_of_the_credentials(debian12_worker: Worker) -> None:
+    container = debian12_worker.container
+    container.tell("sh", "-c", KEY_PAIR, data=DIRAC_PILOT.encode())
+    debian12_worker.configure(
+        "pilot_kind = dirac\ndirac_pilot = /opt/pilot/dirac-pilot.py\ndirac_site = CLOUD.Rig.eu\ndirac_ce = one.rig.eu\n"
+        "dirac_servers = dips://127.0.0.1:9135/Configuration/Server\npilot_isolation = process\n"
+    )
+    debian12_worker.wait_said("cert -----BEGIN CERTIFICATE-----")
+    said = container.tell("journalctl", "-o", "cat", "-u", "b2ct-vm-pilot@0")
+    assert "--name CLOUD.Rig.eu --Name one.rig.eu" in said
+    assert "PRIVATE" not in said
+    shown = container.tell("stat", "-c", "%a %u", "/run/b2ct-vm/pilots/0/hostkey.pem").split()
+    assert (shown[0], shown[1] != "0") == ("600", True)
+
+    before = container.tell("cat", "/run/b2ct-vm/pilots/0/hostcert.pem")
+    container.tell("sh", "-c", KEY_PAIR, data=DIRAC_PILOT.encode())
+    renewed = container.tell("cat", "/etc/b2ct-vm/hostcert.pem")
+    assert renewed != before
+    copied = 'for i in $(seq 100); do cmp -s "$1" "$2" && exit; sleep 0.2; done; exit 1'
+    container.tell("sh", "-c", copied, "sh", "/etc/b2ct-vm/hostcert.pem", "/run/b2ct-vm/pilots/0/hostcert.pem")
+
+    container.tell("b2ct-agent", "drain")
+    debian12_worker.wait_gone()
+    assert dirac_worker.report()["outcome"] == "100 Asked for inside the machine"
