@@ -14,7 +14,8 @@ import pytest
 from b2ct.apply.contextualize import UNPACK, make_archive
 from b2ct.assets import Assets
 from b2ct.render.agent_conf import AgentSettings
-from tests.rigs.container import SUITE, Container, make_debian, start_container
+from tests.rigs.container import Container, make_debian, start_container
+from tests.rigs.fresh import SUITE
 from tests.rigs.tools import need_root, need_tool
 
 if TYPE_CHECKING:

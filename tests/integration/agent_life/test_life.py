@@ -160,7 +160,8 @@ def test_a_dirac_pilot_gets_its_words_and_its_own_copy_of_the_credentials(debian
     container = debian12_worker.container
     container.tell("sh", "-c", KEY_PAIR, data=DIRAC_PILOT.encode())
     debian12_worker.configure(
-        "pilot_kind = dirac\ndirac_pilot = /opt/pilot/dirac-pilot.py\ndirac_site = CLOUD.Rig.eu\ndirac_ce = one.rig.eu\n"
+        "pilot_kind = dirac\ndirac_pilot = /opt/pilot/dirac-pilot.py\ndirac_site = CLOUD.Rig.eu\n"
+        "dirac_ce = one.rig.eu\n"
         "dirac_servers = dips://127.0.0.1:9135/Configuration/Server\npilot_isolation = process\n"
     )
     debian12_worker.wait_said("cert -----BEGIN CERTIFICATE-----")
@@ -179,4 +180,4 @@ def test_a_dirac_pilot_gets_its_words_and_its_own_copy_of_the_credentials(debian
 
     container.tell("b2ct-agent", "drain")
     debian12_worker.wait_gone()
-    assert dirac_worker.report()["outcome"] == "100 Asked for inside the machine"
+    assert debian12_worker.report()["outcome"] == "100 Asked for inside the machine"
