@@ -23,8 +23,9 @@ IMAGE = "/cvmfs/cernvm-prod.cern.ch/cvm4"
 
 _HEAD = """\
 here=${0%/*}
+home=$PWD
 end() {
-    echo "$1" >shutdown_message
+    echo "$1" >"$home/shutdown_message"
     echo "$1" >&2
     exit 1
 }
@@ -32,12 +33,8 @@ python=$(command -v python3 || echo /usr/libexec/platform-python)
 """
 _FRESH = """\
 rm -rf -- {work} || end '700 The folder of the last pilot cannot be removed'
-mkdir -- {work} && cd -- {work} || end '700 There is no folder to run in'
-end() {{
-    echo "$1" >../shutdown_message
-    echo "$1" >&2
-    exit 1
-}}
+mkdir -p -- {work} || end '700 There is no folder to run in'
+cd -- {work} || end '700 There is no folder to run in'
 """
 _FETCH = """\
 fetch() {{
@@ -120,9 +117,10 @@ def _options(settings: Settings, slot: Slot, stamp: str) -> List[str]:
     }
     words = [word for option, value in named.items() if value for word in (option, shlex.quote(value))]
     words += ["--pilotCFGFile", '"$here/pilot.json"', "--cert", "--certLocation", '"$here"', "--CEType", '"$ce"']
-    sizes = {"NumberOfProcessors": slot.cores, "MaxRAM": slot.memory_mib}
-    for name, size in sizes.items():
-        words += ["--option", "/Resources/Computing/CEDefaults/{}={}".format(name, size)]
+    # the first place is for the pilot, the second for its job agent, which would take what the queue says
+    for place in ("/Resources/Computing/CEDefaults", "/LocalSite"):
+        for name, size in (("NumberOfProcessors", slot.cores), ("MaxRAM", slot.memory_mib)):
+            words += ["--option", "{}/{}={}".format(place, name, size)]
     if slot.cores > 1:
         # the matcher looks at required tags only when there are tags; any value of the strategy switches it on
         words += ["--tag", "MultiProcessor", "--option", "/Resources/Computing/CEDefaults/MultiProcessorStrategy=True"]

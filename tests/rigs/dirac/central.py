@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -76,7 +77,7 @@ class Central:
         return Diset(self.url(service), *places, setup=SETUP, vo=VO, timeout_s=timeout_s)
 
     def start(self, *services: str) -> None:
-        """Start services, all at once, and wait until each listens.
+        """Start services, one after the other, for two that make the same tables at once get in each other's way.
 
         Raises:
             RigError: one ended, or did not listen in a minute; carries the end of its log.
@@ -95,14 +96,14 @@ class Central:
                     stderr=log,
                     start_new_session=True,
                 )
-        for service in services:
             if service in self.ports:
                 self._wait(service)
 
     def stop(self, *services: str) -> None:
         """End services, and whatever they started."""
         for service in services:
-            os.killpg(self.running[service].pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.running[service].pid, signal.SIGTERM)
         for service in services:
             process = self.running.pop(service)
             try:

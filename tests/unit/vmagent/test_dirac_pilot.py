@@ -87,6 +87,8 @@ def test_all_cores_are_for_jobs() -> None:
     assert values == [
         "/Resources/Computing/CEDefaults/NumberOfProcessors=8",
         "/Resources/Computing/CEDefaults/MaxRAM=16000",
+        "/LocalSite/NumberOfProcessors=8",
+        "/LocalSite/MaxRAM=16000",
         "/Resources/Computing/CEDefaults/MultiProcessorStrategy=True",
     ]
     assert ("--tag", "MultiProcessor") in options
