@@ -26,17 +26,35 @@ DEFAULTS = {
     "max_lifetime_s": "1209600",
     "grace_s": "3600",
     "ca_path": "/etc/grid-security/certificates",
+    "credentials": "file",
 }
 """The agent's own defaults (``vmagent/b2ct_vmagent/settings.py``), which nobody has to tell it."""
 
 
-def agent_options(site: Site, community: Community, queue: str = "") -> dict[str, str]:
+def agent_options(site: Site, community: Community, queue: str = "", *, onegate: bool = False) -> dict[str, str]:
     """Return the options of agent.conf that a community's workers need, but those whose defaults are right.
 
-    ``queue`` is the VM template's name, which is the queue's name in DIRAC too. None of the values is a secret.
+    ``queue`` is the VM template's name, which is the queue's name in DIRAC too. None of the values is a secret: what
+    the site file names as such is asked for over OneGate, where the machine has it (``b2ct credentials`` answers).
     """
-    options = {**_pilot_options(community), **_central_options(site, community, queue), **_stop_options(community)}
+    options = {
+        **_pilot_options(community),
+        **_central_options(site, community, queue),
+        **_stop_options(community),
+        "credentials": "onegate" if onegate and _has_credentials(site) else "file",
+    }
     return {name: text for name, text in options.items() if text and text != DEFAULTS.get(name)}
+
+
+def _has_credentials(site: Site) -> bool:
+    """Return whether the site file names credentials for virtual machines."""
+    match site.central:
+        case DiracScheduler() as dirac:
+            return dirac.certificate is not None and dirac.key is not None
+        case DiracxScheduler() | HtcondorScheduler() as central:
+            return central.token is not None
+        case None:
+            return False
 
 
 def ce_name(site: Site, dirac: DiracScheduler, vo: str) -> str:

@@ -331,7 +331,8 @@ class _Planner:
             "B2CT_CVMFS_PROXY": self._cvmfs_proxy(vm) if kind is Kind.WORKER else "",
             "B2CT_SCRATCH": "/dev/vdb" if scratch else "",
         }
-        more = agent_options(self.site, community, queue) if community and kind is Kind.WORKER else {}
+        worker = community if kind is Kind.WORKER else None
+        more = agent_options(self.site, worker, queue, onegate=self.onegate) if worker else {}
         named = {f"B2CT_{option.upper()}": value for option, value in more.items()}
         return tuple((name, value) for name, value in {**values, **named}.items() if value)
 

@@ -105,7 +105,8 @@ def make_registration(
         image = images.get(vm.guest or next(iter(images), ""))
         if bundle is None or image is None:
             what = f"{vm.bundle} {vm.version or ''}".strip() if bundle is None else f"{vm.bundle} for {vm.guest}"
-            findings.append(Finding(("vms", i, "bundle"), f"there is no bundle {what}", "sources.bundles says where others are"))
+            hint = "sources.bundles says where others are"
+            findings.append(Finding(("vms", i, "bundle"), f"there is no bundle {what}", hint))
         elif bundle.manifest.kind is Kind.WORKER and vm.vo:
             queues.setdefault(vm.vo, []).extend(_queues(vm, image.guest, image.file_name.rsplit(".", 1)[0]))
     elements = tuple(_element(site, dirac, one, queues[one.name]) for one in site.vo if one.name in queues)

@@ -80,7 +80,8 @@ def _cloud(registration: Registration) -> Iterator[str]:
     yield "OpenNebula, from DIRAC's hosts\n"
     yield f"- [ ] {md_code(registration.dirac.cloud or '')} can be reached from the SiteDirector."
     yield "- [ ] Python there trusts its certificate."
-    yield "- [ ] `/opt/dirac/etc/cloud.auth` (only for the user `dirac`, mode 0600) has, for each computing element:\n"
+    yield "- [ ] `/opt/dirac/etc/cloud.auth` (only for the user `dirac`, mode 0600) has, for each computing element"
+    yield "  (a `%` in a password is written twice):\n"
     yield "  ```ini"
     for element in registration.elements:
         yield f"  [{element.name}]"
@@ -108,7 +109,7 @@ def _certificate(registration: Registration) -> Iterator[str]:
         return
     name, dn = registration.host
     yield f"- [ ] {md_code(dn)} is the site's, and may do what {md_code('/Registry/Hosts/' + name)} says."
-    yield "- All machines of the site show this one certificate: who gets into one has it until it is revoked."
+    yield "- All machines of the site act as this one certificate; who gets into one can do what it may."
     if registration.dirac.version == "9":
         yield "- [ ] `addPilotReferences` and `setPilotStatus` of PilotManager are open to `GenericPilot`, not only to"
         yield "  `Operator` as in DIRAC's defaults."

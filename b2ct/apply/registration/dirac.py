@@ -122,7 +122,7 @@ def read_snapshot(ask: Ask, servers: Sequence[str]) -> Snapshot:
             errors.append(error.message)
         else:
             return found if found.master == url else _read(ask, found.master)
-    raise RemoteError("; ".join(errors), hint="central.configuration_servers names the servers")
+    raise RemoteError("; ".join(dict.fromkeys(errors)), hint="central.configuration_servers names the servers")
 
 
 def _read(ask: Ask, url: str) -> Snapshot:

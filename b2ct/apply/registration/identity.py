@@ -94,6 +94,8 @@ def find_identity(dirac: DiracScheduler, folder: Path, given: Credentials) -> It
         UsageError: there is none, or a file is not there.
     """
     cas = given.ca_path or Path(dirac.ca_path)
+    if not cas.exists():
+        raise UsageError(f"{cas}: there are no certificate authorities here", hint="--ca-path FOLDER")
     if given.certificate:
         key = _readable(given.key) if given.key else None
         yield Identity(_readable(given.certificate), key, cas, given.group or "hosts")

@@ -117,6 +117,19 @@ def test_stopping() -> None:
 SECRETS = {"certificate": "file:secrets/hostcert.pem", "key": "file:secrets/hostkey.pem"}
 
 
+@pytest.mark.parametrize(
+    "central", [{**DIRAC, **SECRETS}, {**CONDOR, "token": "file:t"}, {**DIRACX, "token": "file:t"}]
+)
+def test_credentials_come_over_onegate_where_the_site_has_some_and_the_machine_has_onegate(
+    central: dict[str, Any],
+) -> None:
+    site = Site.model_validate({**SITE, "central": central})
+    assert agent_options(site, site.vo[0], onegate=True)["credentials"] == "onegate"
+    assert "credentials" not in agent_options(site, site.vo[0])
+    bare = Site.model_validate({**SITE, "central": {**central, "token": None} if "token" in central else DIRAC})
+    assert "credentials" not in agent_options(bare, bare.vo[0], onegate=True)
+
+
 @pytest.mark.parametrize("central", [{**DIRAC, **SECRETS}, {**CONDOR, "token": "file:secrets/token"}])
 def test_no_secret_nor_where_it_is_gets_into_the_context(central: dict[str, Any]) -> None:
     assert "secrets" not in str(options(central=central))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 DIRAC = {
     "kind": "dirac",
+    "ca_path": "/",
     "setup": "Rig",
     "configuration_servers": ["dips://cs.example.org:9135/Configuration/Server"],
     "site_name": "CLOUD.Torino.it",
@@ -60,6 +61,9 @@ def test_who_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("X509_USER_PROXY", raising=False)
     dirac = DiracScheduler.model_validate(DIRAC)
     with pytest.raises(UsageError, match="with which certificate"), find_identity(dirac, tmp_path, Credentials()):
+        pass
+    nowhere = Credentials(ca_path=tmp_path / "none")
+    with pytest.raises(UsageError, match="no certificate authorities"), find_identity(dirac, tmp_path, nowhere):
         pass
     proxy = tmp_path / "proxy"
     proxy.write_text("x")
