@@ -121,10 +121,12 @@ def copy_secrets(paths: Paths, settings: Settings, number: int) -> None:
     try:
         owner = os.stat(paths.pilot_state(number))
         for target, source in _copies(paths, settings, number):
+            moment_ns = os.stat(source).st_mtime_ns if os.path.exists(source) else None
             text = read_text(source)
-            if text is None:
+            if text is None or moment_ns is None:
                 raise AgentError("{} is not there".format(source))
             write_file(target, text.encode("utf-8"), 0o600, (owner.st_uid, owner.st_gid))
+            os.utime(target, ns=(moment_ns, moment_ns))  # of the original: the clock may be set back before the next
     except OSError as error:
         raise AgentError("{}: {}".format(error.filename, error.strerror))
 
@@ -133,8 +135,8 @@ def has_old_secrets(paths: Paths, settings: Settings, number: int) -> bool:
     """Return whether what a pilot shows to its centre was renewed since it was copied."""
     try:
         copies = _copies(paths, settings, number)
-        return any(os.stat(source).st_mtime > os.stat(target).st_mtime for target, source in copies)
-    except OSError:
+        return any(os.stat(source).st_mtime_ns != os.stat(target).st_mtime_ns for target, source in copies)
+    except (OSError, AgentError):
         return False
 
 
