@@ -98,7 +98,7 @@ def test_files_are_private_and_openssl_accepts_the_chain(dirac: Place) -> None:
         check=True,
     ).stdout
     assert "Proxy Certificate Information: critical" in shown
-    assert "Path Length Constraint: 0" in shown
+    assert "Path Length Constraint: 00\n" in shown
     assert "Inherit all" in shown
 
 
