@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from b2ct_vmagent.onegate import one_quote, render_facts
+from b2ct_vmagent import __version__
+from b2ct_vmagent.onegate import OneGate, make_facts, one_quote, render_facts
+from b2ct_vmagent.reports import News, Outcome, Phase
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,3 +33,33 @@ def test_any_text_is_one_value(text: str) -> None:
 )
 def test_quotes(text: str, quoted: str) -> None:
     assert one_quote(text) == quoted
+
+
+READY = News(ready=True, state=Phase.READY)
+
+
+@pytest.mark.parametrize(
+    ("news", "ready", "state"),
+    [
+        (READY, "YES", "ready"),
+        (News(error="disk: full"), "NO", "starting"),
+        (READY._replace(state=Phase.WORKING, jobs=3, load=1.006), "YES", "working"),
+        (READY._replace(state=Phase.DRAINING), "YES", "draining"),
+        (READY._replace(state=Phase.HALTING, outcome=Outcome(300, "No work")), "NO", "halting"),
+    ],
+)
+def test_what_the_cloud_is_told(news: News, ready: str, state: str) -> None:
+    facts = make_facts(news)
+    assert facts.pop("B2CT_SHUTDOWN_MESSAGE", None) == (str(news.outcome) if news.outcome else None)
+    assert facts == {
+        "READY": ready,
+        "B2CT_AGENT": __version__,
+        "B2CT_ERROR": news.error,
+        "B2CT_STATE": state,
+        "B2CT_LOAD": f"{news.load:.2f}",
+        "B2CT_JOBS": str(news.jobs),
+    }
+
+
+def test_the_cloud_gives_no_orders() -> None:
+    assert not OneGate.central

@@ -350,7 +350,7 @@ def test_a_drain_is_announced_to_payloads(make: Make) -> None:
 # full disks
 
 
-def full(_path: str, _data: bytes, _mode: int) -> None:
+def full(*_: object) -> None:
     raise AgentError("No space left on device")
 
 
