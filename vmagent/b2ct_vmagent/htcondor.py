@@ -122,6 +122,7 @@ _START = """\
 here=${{0%/*}}
 set -eu
 umask 022
+command -v condor_master >/dev/null || {{ echo "there is no condor_master: install HTCondor" >&2; exit 1; }}
 [ -s {token} ] || {{ echo "there is no token in" {token} >&2; exit 1; }}
 chmod 0755 . # jobs' users have to pass
 rm -rf tokens.d passwords.d

@@ -82,6 +82,17 @@ def test_it_joins_works_drains_and_goes(pool: Pool, node: Node) -> None:
     assert pool.slots() == []
 
 
+def test_a_forced_halt_gives_the_job_back(pool: Pool, node: Node) -> None:
+    node.start(pool.make_token(BELLE))
+    work = pool.submit("sleep 600", render_job_requirements("belle"))
+    wait_until("the job runs", lambda: pool.job_state(work) == "running")
+    node.container.tell("b2ct-agent", "halt", "--yes")
+    node.wait_gone()
+    assert node.report()["outcome"] == "100 Asked for inside the machine"
+    assert pool.job_state(work) == "idle"  # at once, and not when the job's lease is over
+    assert pool.slots() == []
+
+
 LIES = {
     "honest": '"belle"',
     "other": '"t2k.org"',
