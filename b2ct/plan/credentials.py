@@ -183,7 +183,7 @@ def _refusal(machine: Machine, worker: Worker, policy: Policy, keys: Mapping[str
     if machine.owner not in policy.trusted and machine.group != worker.group:
         return f"it belongs to the group {machine.group}, its template to {worker.group}"
     if worker.vo not in policy.sources:
-        return f"the site has no credentials for {worker.vo or 'a worker without a VO'}"
+        return f"the site has no credentials for {worker.vo or 'a worker without a VO'}, or they have expired"
     if keys.get(machine.key, 0) > 1:
         return "another machine asks with the same key: one is a copy of the other's disk"
     return machine.problem

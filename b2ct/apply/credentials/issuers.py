@@ -124,6 +124,10 @@ def make_issuer(site: Site, folder: Path, lifetime: timedelta, before: Issuer | 
             return ProxyIssuer(host, lifetime, dict.fromkeys(vos, host.source))
         case HtcondorScheduler(token=str(reference)):
             found = read_pool_tokens(load_secret(reference, folder), now_utc())
+            if not found:
+                raise TokenError(
+                    "the tokens of central.token have expired", hint="b2ct register --push asks for new ones"
+                )
             tokens = {vo: token for vo in vos if (token := _vo_token(site, central, vo, found))}
             return PoolIssuer(tokens, lifetime, {vo: _digest(token.text) for vo, token in tokens.items()})
         case DiracxScheduler(token=str(reference)):

@@ -81,10 +81,12 @@ def read_token(text: str, where: str) -> Token:
 
 
 def read_pool_tokens(text: str, now: datetime) -> dict[str, Token]:
-    """Return HTCondor's tokens, one a line, by the identities that they name.
+    """Return HTCondor's tokens, one a line, by the identities that they name; the last of an identity counts.
+
+    Those that have expired are left out: renewed ones stand beside them.
 
     Raises:
-        TokenError: a line holds none, or one that has expired, or that allows more than to advertise.
+        TokenError: a line holds none, or one that allows more than to advertise.
     """
     tokens = {}
     for line in filter(None, map(str.strip, text.splitlines())):
@@ -93,9 +95,8 @@ def read_pool_tokens(text: str, now: datetime) -> dict[str, Token]:
         if not scope or not scope <= ADVERTISING:
             hint = "condor_token_create -authz ADVERTISE_STARTD -authz ADVERTISE_MASTER -authz READ"
             raise TokenError(f"the token of {token.subject} allows more than to advertise", hint=hint)
-        if token.expires and token.expires <= now:
-            raise TokenError(f"the token of {token.subject} expired at {token.expires:%Y-%m-%d %H:%M} UTC")
-        tokens[token.subject] = token
+        if token.expires is None or token.expires > now:
+            tokens[token.subject] = token
     return tokens
 
 

@@ -84,7 +84,10 @@ def test_a_new_key_is_answered_after_a_while() -> None:
 
 
 def test_a_vo_without_credentials_is_refused() -> None:
-    assert decide(MACHINE, replace(POLICY, sources={})) == (Act.REFUSE, "the site has no credentials for belle")
+    assert decide(MACHINE, replace(POLICY, sources={})) == (
+        Act.REFUSE,
+        "the site has no credentials for belle, or they have expired",
+    )
 
 
 def test_two_machines_with_one_key_are_both_refused() -> None:
