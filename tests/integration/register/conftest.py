@@ -10,15 +10,21 @@ import pytest
 from diraccfg import CFG
 
 from b2ct.apply.registration.dirac import Dirac, Identity, Snapshot, commit, read_snapshot
+from b2ct.apply.registration.register import plan_registration
 from b2ct.cli import main as cli
 from b2ct.plan.dirac_cfg import make_section, set_option
+from b2ct.site.central import DiracScheduler
+from b2ct.site.load import load_site
 from tests.rigs.dirac.central import Central, start_dirac
 from tests.rigs.dirac.configuration import SETUP
+from tests.unit.plan.bundles import BUNDLES
 from tests.unit.site.sites import SITE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from b2ct.plan.registration import Registration
 
 MASK = "WorkloadManagement/WMSAdministrator"
 CONFIGURATION = "Configuration/Server"
@@ -71,6 +77,12 @@ class Case:
     def ask(self, who: str = "host") -> Dirac:
         one = self.dirac.identities[who]
         return Dirac(Identity(one.certificate, one.key, self.dirac.ca_path), SETUP)
+
+    def registration(self) -> Registration:
+        """Return what the site file asks for."""
+        site = load_site(self.folder / "site.yaml")
+        assert isinstance(site.central, DiracScheduler)
+        return plan_registration(site, site.central, self.folder / "site.yaml", BUNDLES, None)
 
     def read(self) -> Snapshot:
         return read_snapshot(self.ask(), [self.dirac.url(CONFIGURATION)])

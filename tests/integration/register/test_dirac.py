@@ -8,10 +8,12 @@ import pytest
 
 from b2ct.apply.registration import register as module
 from b2ct.apply.registration.dirac import ChangedMeanwhileError, commit
+from b2ct.apply.registration.register import plan_push
 from b2ct.errors import ExitCode
-from b2ct.plan.dirac_cfg import get_option
+from b2ct.plan.dirac_cfg import get_option, make_section, set_option
 
 if TYPE_CHECKING:
+    from b2ct.apply.registration.dirac import Ask, Snapshot
     from tests.integration.register.conftest import Case
 
 CE = ("Resources", "Sites", "CLOUD", "CLOUD.Torino.it", "CEs", "belle.cn01.to.infn.it")
@@ -209,3 +211,26 @@ def test_one_json_document(case: Case) -> None:
     assert document["version"] == case.read().version
     path = f"/{'/'.join(CE)}/CEType"
     assert {"path": path, "now": None, "wanted": "Cloud"} in document["changes"]
+
+
+def test_a_server_that_merges_joins_changes_that_do_not_touch_each_other_and_refuses_others(case: Case) -> None:
+    case.change(("DIRAC", "Configuration"), EnableAutoMerge="yes")
+    ask = case.ask()
+
+    def late(snapshot: Snapshot) -> Ask:
+        """Return what asks, and learns the version of the snapshot though there is a newer one."""
+        return lambda url, method, *words: snapshot.version if method == "getVersion" else ask(url, method, *words)
+
+    before = case.read()
+    case.change(("Operations", "Defaults"), Colour="green")
+    pending = plan_push(ask, case.registration())
+    case.change(("Registry", "Groups", "new"), VO="rigvo")
+    commit(late(pending.snapshot), pending.snapshot, pending.merged.text)
+    cfg = case.read().cfg
+    assert get_option(cfg, ("Registry", "Groups", "new"), "VO") == "rigvo"
+    assert get_option(cfg, CE, "CEType") == "Cloud"
+    touched = before.cfg.clone()
+    set_option(make_section(touched, ("Operations", "Defaults")), "Colour", "blue")
+    with pytest.raises(ChangedMeanwhileError):
+        commit(late(before), before, str(touched))
+    assert get_option(case.read().cfg, ("Operations", "Defaults"), "Colour") == "green"
