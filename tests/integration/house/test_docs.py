@@ -37,6 +37,7 @@ COMMANDS = {
     "image build",
     "image check",
     "contextualize",
+    "credentials",
     "register",
     "marketplace build",
 }
