@@ -90,17 +90,8 @@ def _unparsed(name: str) -> Quoted:
 
 def render_token_command(identity: str, lifetime_s: int) -> str:
     """Return the command for the central manager that prints a token, which may advertise and nothing else."""
-    return shlex.join(["condor_token_create", *_token_options(identity, lifetime_s)])
-
-
-def render_token_request(collector: str, identity: str, lifetime_s: int) -> str:
-    """Return the command for the site: it waits until the pool's admins run ``condor_token_request_approve``."""
-    return shlex.join(["condor_token_request", "-pool", collector, *_token_options(identity, lifetime_s)])
-
-
-def _token_options(identity: str, lifetime_s: int) -> list[str]:
     levels = [word for level in AUTHORIZATIONS for word in ("-authz", level)]
-    return ["-identity", identity, "-lifetime", str(lifetime_s), *levels]
+    return shlex.join(["condor_token_create", "-identity", identity, "-lifetime", str(lifetime_s), *levels])
 
 
 def render_job_requirements(vo: str, flavour: str = "") -> str:

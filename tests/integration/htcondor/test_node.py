@@ -93,6 +93,17 @@ def test_a_forced_halt_gives_the_job_back(pool: Pool, node: Node) -> None:
     assert pool.slots() == []
 
 
+def test_the_pools_admins_can_send_it_home(pool: Pool, node: Node) -> None:
+    node.start(pool.make_token(BELLE))
+    wait_until("the machine has joined", lambda: bool(pool.slots()))
+    name = pool.slots()[0]["Name"].partition("@")[2]
+    go = ["condor_off", "-peaceful", "-daemon", "master", "-name", name]
+    wait_until("its master has joined as well, and obeys", lambda: pool.central.run(go).returncode == 0)
+    node.wait_gone()
+    assert node.report()["outcome"] == "300 No more work available from the task queue"
+    assert pool.slots() == []
+
+
 LIES = {
     "honest": '"belle"',
     "other": '"t2k.org"',

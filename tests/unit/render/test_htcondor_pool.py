@@ -12,7 +12,6 @@ from b2ct.render.htcondor_pool import (
     render_job_requirements,
     render_pool_config,
     render_token_command,
-    render_token_request,
 )
 from b2ct.render.quoting import UNPRINTABLE, QuotingError
 
@@ -49,8 +48,6 @@ def test_a_token_may_advertise_and_no_more() -> None:
     options = ["-identity", identity, "-lifetime", "86400", "-authz", "ADVERTISE_STARTD", "-authz", "ADVERTISE_MASTER"]
     options += ["-authz", "READ"]
     assert shlex.split(render_token_command(identity, 86400)) == ["condor_token_create", *options]
-    words = shlex.split(render_token_request("c:9618; id", identity, 86400))
-    assert words == ["condor_token_request", "-pool", "c:9618; id", *options]
 
 
 def test_jobs_say_what_they_want() -> None:
