@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from b2ct_vmagent.credentials import pilot_ca_path
-from b2ct_vmagent.diset import DisetError
+from b2ct_vmagent.diset import Diset, DisetError
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -20,12 +20,11 @@ from tests.integration.credentials.test_loop import DIRAC, MANAGER
 from tests.rigs.dirac.central import MANAGER as SERVICE
 from tests.rigs.dirac.central import start_dirac
 from tests.rigs.dirac.certificates import Identity
+from tests.rigs.dirac9 import start_dirac9
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from b2ct_vmagent.diset import Diset
 
     from tests.integration.credentials.conftest import Guest, Place
     from tests.rigs.dirac.central import Central
@@ -85,7 +84,6 @@ def test_an_expired_proxy_and_a_proxy_of_a_proxy_are_refused(
     key = rsa.generate_private_key(65537, 2048)
     if case == "expired":
         signer = read_host_certificate(host.certificate.read_text(), host.key.read_text(), now)
-        signer = dataclasses.replace(signer)
         proxy = sign_proxy(signer, key.public_key(), now - timedelta(hours=2), timedelta(hours=1))
     else:
         signer = read_host_certificate(guest.path("certificate").read_text(), guest.path("key").read_text(), now)
@@ -122,3 +120,19 @@ def test_diracs_own_client_works_with_it_too(central: Central, guest: Guest, tmp
         timeout=60,
     )
     assert "answer {'OK': True" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.nightly
+def test_dirac_9_takes_it_for_the_host_as_well(place: Place, tmp_path: Path) -> None:
+    with start_dirac9(tmp_path / "dirac9") as dirac:
+        host = dirac.identities["vm"]
+        place.write_site({**DIRAC, "certificate": f"file:{host.certificate}", "key": f"file:{host.key}"})
+        machine = place.make_guest(place.start_vm(place.make_template()), dirac_manager=MANAGER)
+        machine.agent.step(time.time())
+        place.acts()
+        machine.agent.step(time.time())
+        files = str(machine.path("certificate")), str(machine.path("key"))
+        known = Diset(dirac.url, *files, str(dirac.ca_path)).call("whoami")
+        assert known["OK"], known
+        assert known["Value"]["group"] == "hosts"
+        assert known["Value"]["DN"].endswith("/CN=vm.site.example")
