@@ -132,9 +132,13 @@ class Central:
     def environment(self, who: str = "") -> dict[str, str]:
         """The environment of a program of DIRAC: of a service, or of one who uses DIRAC, see ``write_client``."""
         root = self.root(who) if who else self.folder
+        one = self.identities.get(who)
+        own = {"CERT": one.certificate, "KEY": one.key, "PROXY": root / "proxy"} if one and who in _PEOPLE else {}
         return {
+            **{f"X509_USER_{name}": str(path) for name, path in own.items()},
             "PATH": f"{self.software / 'bin'}:{os.environ['PATH']}",
             "HOME": str(self.folder / "home"),
+            "TMPDIR": str(self.folder / "home"),
             "LANG": "C.UTF-8",
             "DIRAC": str(root),
             "DIRAC_ROOT_PATH": str(root),
@@ -147,7 +151,7 @@ class Central:
     def write_client(self, who: str, more: Section | None = None) -> None:
         """Write the configuration of one who uses this DIRAC, with further sections."""
         one = self.identities[who]
-        section = make_who(self.folder, self.ports, one.certificate, one.key)
+        section = make_who(self.folder, self.ports, one.certificate, one.key, person=who in _PEOPLE)
         (self.root(who) / "etc").mkdir(parents=True, exist_ok=True)
         sections = {"DIRAC": section, "LocalSite": {"Site": SITE}, **(more or {})}
         (self.root(who) / "etc/dirac.cfg").write_text(render_cfg(sections))

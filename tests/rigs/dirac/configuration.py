@@ -104,13 +104,13 @@ def make_local(folder: Path, ports: Mapping[str, int], database_port: int) -> Se
     }
 
 
-def make_who(folder: Path, ports: Mapping[str, int], certificate: Path, key: Path) -> Section:
-    """The section DIRAC of one who has a certificate."""
+def make_who(folder: Path, ports: Mapping[str, int], certificate: Path, key: Path, *, person: bool = False) -> Section:
+    """The section DIRAC of a host or, by way of a proxy, a person."""
     return {
         "Setup": SETUP,
         "VirtualOrganization": VO,
         "Security": {
-            "UseServerCertificate": "yes",
+            "UseServerCertificate": "no" if person else "yes",
             "CertFile": str(certificate),
             "KeyFile": str(key),
             "Grid-Security": str(folder / "grid-security"),
