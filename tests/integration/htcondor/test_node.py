@@ -38,6 +38,12 @@ FLAVOUR = 'big "$(HOSTNAME)" \\ 100%'
 SECRETS = "/etc/b2ct-vm/agent.conf /etc/b2ct-vm/condor.token /var/lib/b2ct-vm /var/lib/b2ct-vm-pilot/0/tokens.d"
 SPY = f"for f in {SECRETS}; do ls $f/ >/dev/null 2>&1 || cat $f >/dev/null 2>&1 && echo open $f; done"
 SHORT = f"{SPY}\nid -un\ncat $MACHINEFEATURES/shutdowntime"
+UNTIL_DRAINED = """
+end=$(cat $MACHINEFEATURES/shutdowntime)
+while [ "$(cat $MACHINEFEATURES/shutdowntime)" = "$end" ]; do sleep 0.2; done
+sleep 8
+echo worked
+"""
 FIFTY_DAYS_S = 50 * 86400
 
 
@@ -66,7 +72,7 @@ def test_it_joins_works_drains_and_goes(pool: Pool, node: Node) -> None:
     assert shutdown_s == container.tell("cat", "/run/b2ct-vm/machinefeatures/shutdowntime").strip()
     assert {pool.job_state(longer), pool.job_state(others)} == {"idle"}
 
-    work = pool.submit("sleep 15\necho worked", ours)
+    work = pool.submit(UNTIL_DRAINED, ours)
     wait_until("the long job runs", lambda: pool.job_state(work) == "running")
     node.wait_report(lambda report: report["state"] == "working" and report["jobs"] == 1)
     container.tell("b2ct-agent", "drain", "--reason", "maintenance")
