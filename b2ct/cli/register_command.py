@@ -32,6 +32,9 @@ from b2ct.render.registration import render_registration
 from b2ct.site.central import DiracScheduler, DiracxScheduler, HtcondorScheduler
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from b2ct.apply.registration.dirac import Ask
     from b2ct.apply.registration.register import Pending
     from b2ct.plan.artifact import Artifact
     from b2ct.plan.dirac_cfg import Change
@@ -106,9 +109,12 @@ def register(  # noqa: PLR0913 - who asks, and what to do
     wish = Wish(site, mode, out, given, dry_run, yes, force, as_json)
     match model.central:
         case DiracScheduler() as dirac:
-            bundles = find_site_bundles(site, model, None, make_trust(model, None, unsigned=False))
-            dn = load_machine_dn(dirac, site.parent)
-            _register_with_dirac(plan_registration(model, dirac, site, bundles, dn), wish)
+            if mode is Mode.REMOVE:
+                _change_dirac(dirac, lambda ask: plan_unregister(ask, dirac, model.site), wish)
+            else:
+                bundles = find_site_bundles(site, model, None, make_trust(model, None, unsigned=False))
+                dn = load_machine_dn(dirac, site.parent)
+                _register_with_dirac(plan_registration(model, dirac, site, bundles, dn), wish)
         case DiracxScheduler() as diracx:
             _ask_diracx(model, diracx, wish)
         case HtcondorScheduler() as pool:
@@ -124,10 +130,14 @@ def _register_with_dirac(registration: Registration, wish: Wish) -> None:
             hint = "central.certificate names the certificate of the virtual machines, for their entry in the Registry"
             stderr().print(f"warning: no host is registered: {hint}", style="yellow", markup=False)
         return
-    with find_identity(registration.dirac, wish.path.parent, wish.given) as identity:
-        dirac = Dirac(identity, registration.dirac.setup or "")
-        removing = wish.mode is Mode.REMOVE
-        pending = plan_unregister(dirac, registration) if removing else plan_push(dirac, registration)
+    _change_dirac(registration.dirac, lambda ask: plan_push(ask, registration), wish)
+
+
+def _change_dirac(scheduler: DiracScheduler, plan: Callable[[Ask], Pending], wish: Wish) -> None:
+    """Show what a plan changes; check it, or have it applied."""
+    with find_identity(scheduler, wish.path.parent, wish.given) as identity:
+        dirac = Dirac(identity, scheduler.setup or "")
+        pending = plan(dirac)
         if not wish.as_json:
             _print_changes(pending.changes, missing=wish.mode is Mode.CHECK)
         if wish.mode is Mode.CHECK:
@@ -137,7 +147,7 @@ def _register_with_dirac(registration: Registration, wish: Wish) -> None:
         if pending.changes and not wish.dry_run:
             _ask(pending, wish)
             version = apply_pending(dirac, pending)
-        mask = None if removing or wish.dry_run else read_mask(dirac, pending)
+        mask = None if wish.mode is Mode.REMOVE or wish.dry_run else read_mask(dirac, pending)
     advice = mask.advice if mask else ""
     if wish.as_json:
         more = {"applied": version is not None, "version": version or pending.snapshot.version}
@@ -151,7 +161,7 @@ def _register_with_dirac(registration: Registration, wish: Wish) -> None:
 def _say_done(pending: Pending, wish: Wish, version: str | None) -> None:
     if not pending.changes:
         nothing = "DIRAC has nothing that register made for this site."
-        text = nothing if pending.removing else "Everything is as it should be."
+        text = nothing if wish.mode is Mode.REMOVE else "Everything is as it should be."
     elif wish.dry_run:
         text = "Nothing was changed: this was a dry run."
     else:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TextIO
 
 from b2ct.apply.credentials.tokens import TOKEN, TokenError, read_pool_tokens
 from b2ct.apply.files import write_file
@@ -71,24 +73,13 @@ def request_token(
     levels = [word for level in AUTHORIZATIONS for word in ("-authz", level)]
     words = ["-pool", f"{pool.central_manager}:{pool.port}", "-identity", identity, "-lifetime", str(LIFETIME_S)]
     tokens, said = [], []
-    with subprocess.Popen(  # noqa: S603 - fixed words, and values that the site model checked
-        [PROGRAM, *words, *levels],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as process:
-        try:
-            for line in map(str.strip, process.stdout or ()):
-                if TOKEN.fullmatch(line):
-                    tokens.append(line)
-                elif line:
-                    said.append(line)
-                    say(line)
-        except BaseException:
-            process.kill()
-            raise
+    with _run([PROGRAM, *words, *levels]) as (process, lines):
+        for line in lines:
+            if TOKEN.fullmatch(line):
+                tokens.append(line)
+            else:
+                said.append(line)
+                say(line)
     if process.returncode != 0 or len(tokens) != 1:
         raise RemoteError(f"the pool gave no token for {identity}: {said[-1] if said else 'it did not say why'}")
     try:
@@ -98,6 +89,31 @@ def request_token(
     if named != {identity}:
         raise RemoteError(f"the pool gave a token for {', '.join(named)}, and not for {identity}")
     _add_token(path, tokens[0])
+
+
+@contextmanager
+def _run(argv: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], Iterator[str]]]:
+    """Run a program on a terminal of its own and give the lines that it writes; it is over when they are.
+
+    To a pipe HTCondor's tools write only when they end, and nobody would see the number that is to be approved.
+    """
+    ours, theirs = os.openpty()
+    with os.fdopen(ours, encoding="utf-8", errors="replace") as terminal:
+        try:
+            process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs)  # noqa: S603 - fixed
+        finally:
+            os.close(theirs)
+        with process:
+            try:
+                yield process, _read_lines(terminal)
+            except BaseException:
+                process.kill()
+                raise
+
+
+def _read_lines(terminal: TextIO) -> Iterator[str]:
+    with suppress(OSError):  # EIO: the last one who could write has gone (Linux, pty(7))
+        yield from filter(None, map(str.strip, terminal))
 
 
 def _add_token(path: Path, token: str) -> None:

@@ -12,8 +12,10 @@ from b2ct.plan.registration_merge import Merged, merge, unmerge
 from b2ct.site.load import locate_findings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from diraccfg import CFG
 
     from b2ct.apply.registration.dirac import Ask
     from b2ct.plan.bundle import Bundle
@@ -30,9 +32,10 @@ class Pending:
     """What a command would change in DIRAC's configuration."""
 
     snapshot: Snapshot
-    registration: Registration
+    dirac: DiracScheduler
     merged: Merged
-    removing: bool = False
+    make: Callable[[CFG], Merged]
+    """Makes of any configuration what it has to become."""
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -71,14 +74,17 @@ def plan_push(ask: Ask, registration: Registration) -> Pending:
         RemoteError: it cannot be read.
         CfgError: a value cannot be written in it.
     """
-    snapshot = read_snapshot(ask, registration.dirac.configuration_servers)
-    return Pending(snapshot, registration, merge(snapshot.cfg, registration))
+    return _plan(ask, registration.dirac, lambda cfg: merge(cfg, registration))
 
 
-def plan_unregister(ask: Ask, registration: Registration) -> Pending:
-    """Read DIRAC's configuration and return what taking the site out changes in it; raises RemoteError."""
-    snapshot = read_snapshot(ask, registration.dirac.configuration_servers)
-    return Pending(snapshot, registration, unmerge(snapshot.cfg, registration.site), removing=True)
+def plan_unregister(ask: Ask, dirac: DiracScheduler, site: str) -> Pending:
+    """Read DIRAC's configuration and return what taking a site out changes in it; raises RemoteError."""
+    return _plan(ask, dirac, lambda cfg: unmerge(cfg, site))
+
+
+def _plan(ask: Ask, dirac: DiracScheduler, make: Callable[[CFG], Merged]) -> Pending:
+    snapshot = read_snapshot(ask, dirac.configuration_servers)
+    return Pending(snapshot, dirac, make(snapshot.cfg), make)
 
 
 def apply_pending(ask: Ask, pending: Pending) -> str:
@@ -91,9 +97,7 @@ def apply_pending(ask: Ask, pending: Pending) -> str:
     """
     commit(ask, pending.snapshot, pending.merged.text)
     after = read_snapshot(ask, (pending.snapshot.master,))
-    again = (
-        unmerge(after.cfg, pending.registration.site) if pending.removing else merge(after.cfg, pending.registration)
-    )
+    again = pending.make(after.cfg)
     if again.changes:
         message = f"DIRAC took the change, and {again.changes[0].path} is not as it has to be now"
         raise RemoteError(message, hint="somebody else may have changed it; run the same command again")
@@ -102,7 +106,7 @@ def apply_pending(ask: Ask, pending: Pending) -> str:
 
 def read_mask(ask: Ask, pending: Pending) -> MaskAnswer:
     """Return whether DIRAC sends jobs to the site, and what to do where it does not."""
-    dirac = pending.registration.dirac
+    dirac = pending.dirac
     advice = f"an Operator of DIRAC has to: dirac-admin-allow-site {dirac.site_name} ready"
     try:
         status = ask_site_mask(ask, pending.snapshot, dirac.site_name, dirac.setup)

@@ -168,6 +168,14 @@ def test_removing_takes_what_register_made_and_nothing_else(case: Case) -> None:
     assert "DIRAC has nothing that register made for this site." in err
 
 
+def test_a_site_whose_bundles_are_gone_can_be_taken_out(case: Case) -> None:
+    case.run("--push", "--yes")
+    case.write_site([{"bundle": "gone", "vo": "belle"}], certificate=None, key=None)
+    code, _, err = case.run("--remove", "--yes")
+    assert code == 0, err
+    assert get_option(case.read().cfg, CE, "CEType") is None
+
+
 def test_what_the_site_file_no_longer_has_goes_with_the_next_push(case: Case) -> None:
     case.run("--push", "--yes")
     case.write_site([{"bundle": "belle2-worker", "vo": "belle", "cores": "1"}])

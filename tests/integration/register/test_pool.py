@@ -5,12 +5,19 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
+from b2ct.apply.credentials.proxy import now_utc
+from b2ct.apply.credentials.tokens import read_pool_tokens
+from b2ct.apply.registration.pool import request_token
 from b2ct.cli import main as cli
 from b2ct.errors import ExitCode
+from b2ct.site.central import HtcondorScheduler
+from tests.rigs.htcondor.pool import DOMAIN, start_pool
+from tests.rigs.tools import need_root
 from tests.unit.site.sites import SITE
 
 if TYPE_CHECKING:
@@ -31,7 +38,7 @@ def answer(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str, code: int =
     """Put a condor_token_request on PATH that says ``text``, and return where it writes how it was called."""
     program, called = folder / "bin/condor_token_request", folder / "called"
     program.parent.mkdir(exist_ok=True)
-    program.write_text(f"#!/bin/sh\necho \"$@\" >>{called}\ncat <<'END'\n{text}\nEND\nexit {code}\n")
+    program.write_text(f"#!/bin/sh\nset -e\necho \"$@\" >>{called}\ncat <<'END'\n{text}\nEND\nexit {code}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     return called
@@ -106,3 +113,26 @@ def test_without_the_program_or_a_file_it_says_what_to_do(
     assert "central.token: file:PATH" in capsys.readouterr().err
     assert register(tmp_path, "--remove") == ExitCode.USAGE
     assert "keeps no list of sites" in capsys.readouterr().err
+
+
+def test_a_real_pool_gives_a_token_when_its_admins_approve_the_number_that_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need_root()
+    with start_pool(tmp_path / "pool", "torino", ["belle"]) as pool:
+        program = tmp_path / "bin/condor_token_request"
+        program.parent.mkdir()
+        enter = f"nsenter --target {pool.central.leader} --mount --uts --ipc --net --pid --"
+        program.write_text(f'#!/bin/sh\nexec {enter} condor_token_request "$@"\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+        scheduler = HtcondorScheduler(kind="htcondor", central_manager=f"central.{DOMAIN}", trust_domain=DOMAIN)
+
+        def approve(line: str) -> None:
+            number = re.search(r"approve request ([0-9]+)", line)
+            assert number, line
+            pool.central.tell("condor_token_request_approve", "-reqid", number[1], data=b"yes\n")
+
+        identity = f"vm-belle-torino@{DOMAIN}"
+        request_token(scheduler, identity, tmp_path / "tokens", now_utc(), approve)
+        assert set(read_pool_tokens((tmp_path / "tokens").read_text(), now_utc())) == {identity}
