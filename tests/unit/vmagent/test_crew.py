@@ -192,6 +192,17 @@ def test_all_that_runs_is_stopped_at_once(rig: Rig) -> None:
     assert rig.asked == ["systemctl stop b2ct-vm-pilot@0.service b2ct-vm-pilot@1.service"]
 
 
+def test_renewed_secrets_are_copied_for_those_that_run(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = {0, 1}
+    monkeypatch.setattr("b2ct_vmagent.crew.has_old_secrets", lambda _paths, _settings, number: number in old)
+    rig.crew.renew()
+    rig.begin(0)
+    rig.begin(1)
+    old.remove(1)
+    rig.crew.renew()
+    assert rig.asked == ["systemctl --no-block start b2ct-vm-pilot-secrets@0.service"]
+
+
 def test_the_gravest_end_counts_when_all_have_ended(rig: Rig) -> None:
     assert rig.crew.ended() is None
     rig.begin(0)
@@ -223,6 +234,7 @@ def test_the_check(rig: Rig) -> None:
     assert check() == ("ok", "0 started, 0 running")
     rig.begin(0)
     rig.begin(1)
+    assert check() == ("ok", "2 started, 2 running")
     rig.end(1)
     assert check() == ("ok", "2 started, 1 running")
     rig.end(0, **FAILED)

@@ -27,6 +27,12 @@ def test_a_note_is_taken_once(paths: Paths, order: Order) -> None:
     assert take_note(paths) is None
 
 
+def test_a_note_may_be_the_first_file(tmp_path: Path) -> None:
+    paths = Paths(str(tmp_path))
+    write_note(paths, Note(Order.DRAIN, ""))
+    assert take_note(paths) == Note(Order.DRAIN, "")
+
+
 @pytest.mark.parametrize("reason", ["a\nb", "\x1b[2J", "x" * (LONGEST_REASON + 1), "a\u2028b"])
 def test_a_reason_is_one_line(paths: Paths, reason: str) -> None:
     with pytest.raises(AgentError, match="one line of at most 200"):
