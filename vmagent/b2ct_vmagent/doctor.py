@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from b2ct_vmagent.checks import Check, State
 from b2ct_vmagent.context import Context
 from b2ct_vmagent.errors import AgentError
-from b2ct_vmagent.htcondor import check_condor_token
+from b2ct_vmagent.htcondor import check_condor_pool, check_condor_token
 from b2ct_vmagent.paths import Paths
 from b2ct_vmagent.programs import Runner
 from b2ct_vmagent.service import make_status
@@ -22,7 +22,7 @@ def examine(paths: Paths, context: Context, run: Runner) -> List[Check]:
     """Return all checks of the service, and those that are only worth their time when somebody asks."""
     checks = list(make_status(paths, context, run).checks)
     checks.append(check_agent(paths))
-    checks.append(check_condor_token(paths, context.settings))
+    checks += [check(paths, context.settings) for check in (check_condor_token, check_condor_pool)]
     checks += [check_service(name, url) for name, url in sorted(central_services(context.settings).items())]
     return checks
 
