@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -242,3 +243,24 @@ def test_a_server_that_merges_joins_changes_that_do_not_touch_each_other_and_ref
     with pytest.raises(ChangedMeanwhileError):
         commit(late(before), before, str(touched))
     assert get_option(case.read().cfg, ("Operations", "Defaults"), "Colour") == "green"
+
+
+class Terminal(io.StringIO):
+    """Somebody who types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_person_is_asked_and_what_they_say_counts(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = case.read().version
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+    code, out, err = case.run("--push")
+    assert (code, "nothing was changed" in err) == (ExitCode.FAILED, True)
+    assert f"+ /{'/'.join(CE)}/CEType = Cloud" in out
+    count = sum(line.startswith(("+", "~")) for line in out.splitlines())
+    assert f"Change {count} options of DIRAC's configuration at {case.dirac.url(CONFIGURATION)}?" in err
+    assert case.read().version == version
+    monkeypatch.setattr("sys.stdin", Terminal("y\n"))
+    assert case.run("--push")[0] == 0
+    assert case.read().version != version

@@ -202,3 +202,13 @@ def test_what_an_earlier_registration_made_goes_when_it_is_not_wanted_any_more()
     assert list(after.getAsDict(f"/{'/'.join(CE)}/Queues")) == [f"{NAME}-1core"]
     assert get_option(after, CE, "CloudType") is None
     assert get_option(after, CE, "CEType") == "Vac"
+
+
+def test_a_fragment_that_an_admin_merges_by_hand_is_known_as_ours() -> None:
+    current = read_cfg(OTHERS, "x")
+    by_hand = current.mergeWith(read_cfg(merge(CFG(), register()).text, "x"))
+    after = read_cfg(str(by_hand), "x")
+    assert get_option(after, ("Operations", "Defaults", "Cloud", "belle"), "HeartBeatPeriod") == "300"
+    assert merge(after, register()).changes == ()
+    left = read_cfg(unmerge(after, "torino").text, "x")
+    assert left.getAsDict("/Resources") == current.getAsDict("/Resources")
