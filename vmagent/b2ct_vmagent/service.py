@@ -179,6 +179,7 @@ class Agent:
     def _end(self, outcome: Outcome, order: Order, now_s: float) -> None:
         forced = order is Order.HALT
         if self._life.end(outcome, forced=forced, now_s=now_s):
+            self._keep(self._life.save)
             log("info", "{}: {}".format("halts" if forced else "drains", outcome))
 
     def _judge(self, now_s: float) -> None:
