@@ -63,6 +63,10 @@ class FakeMachine:
         """Whether ``systemctl show`` gets no answer."""
         self.asked: list[str] = []
         """What systemd was asked for, but for questions."""
+        self.lost: list[str] = []
+        """Payloads that ran when they were ended, or the machine was."""
+        self.killed_after = -1
+        """After so many more programs the agent is killed as it runs the next; negative: never."""
         self.centres: list[Centre] = []
         self.busy: dict[int, float] = {}
         """Cores that each pilot uses."""
@@ -126,6 +130,10 @@ class FakeMachine:
     def run(self, argv: Sequence[str], timeout_s: float) -> Done:
         """Do what the program would, as a Runner of the agent."""
         assert timeout_s > 0
+        if self.killed_after == 0:
+            self.killed_after = -1
+            raise SystemExit(137)
+        self.killed_after -= 1
         if argv[0] == "timedatectl":
             return Done(0, "System clock synchronized: yes")
         assert argv[0] == "systemctl", argv
@@ -135,6 +143,8 @@ class FakeMachine:
         if words[0] == "is-system-running":
             return Done(0, "stopping" if self.off else "running")
         self.asked.append(" ".join(argv[1:]))
+        if words[0] == "stop":
+            self.lost += self.payloads()
         acts: dict[str, Callable[[str], None]] = {"start": self._start, "stop": self.end, "reload": lambda _unit: None}
         if words[0] in acts:
             for unit in words[1:]:
@@ -158,6 +168,7 @@ class FakeMachine:
             self.refused -= 1
             return False
         self.off = True
+        self.lost += self.payloads()
         return True
 
     def _group(self, unit: str) -> str:
@@ -192,6 +203,10 @@ class FakeMachine:
         self._write_cpu(unit)
         self.begin(number, "pilot")
 
+    def runs(self, number: int) -> bool:
+        """Return whether a pilot's unit runs."""
+        return unit_of(number) in self._running
+
     def begin(self, number: int, command: str) -> None:
         """Let a process begin in a pilot's unit."""
         self._next_process += 1
@@ -201,12 +216,24 @@ class FakeMachine:
         with (self._folder(unit_of(number)) / "cgroup.procs").open("a", encoding="ascii") as file:
             file.write(f"{self._next_process}\n")
 
+    def payloads(self) -> list[str]:
+        """Return the commands of the payloads that run."""
+        numbers = [one for unit in self._running for one in self._processes(unit)]
+        commands = [(self.root / f"proc/{one}/cmdline").read_text(encoding="ascii").rstrip("\0") for one in numbers]
+        return [command for command in commands if command.startswith("payload")]
+
+    def _processes(self, unit: str) -> list[str]:
+        return (self._folder(unit) / "cgroup.procs").read_text(encoding="ascii").split()
+
     def finish(self, number: int, command: str) -> None:
         """Let the processes of a command end."""
         file = self._folder(unit_of(number)) / "cgroup.procs"
         wanted = command.replace(" ", "\0").encode() + b"\0"
-        numbers = file.read_text(encoding="ascii").split()
-        left = [one for one in numbers if (self.root / f"proc/{one}/cmdline").read_bytes() != wanted]
+        left = [
+            one
+            for one in self._processes(unit_of(number))
+            if (self.root / f"proc/{one}/cmdline").read_bytes() != wanted
+        ]
         file.write_text("".join(f"{one}\n" for one in left), encoding="ascii")
 
     def end(self, unit: str, result: str = "success", status: str = "0") -> None:
