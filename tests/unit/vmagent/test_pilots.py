@@ -121,6 +121,28 @@ def test_on_the_scratch_disk_if_there_is_one(paths: Paths, tmp_path: Path) -> No
     assert (tmp_path / "scratch/pilot-0").stat().st_uid == Path(paths.pilot_state(0)).stat().st_uid
 
 
+def test_the_folder_on_the_scratch_disk_belongs_to_the_pilots_user(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[str, int, int, bool]] = []
+
+    def chown(path: str, uid: int, gid: int, *, follow_symlinks: bool) -> None:
+        given.append((path, uid, gid, follow_symlinks))
+
+    monkeypatch.setattr("os.chown", chown)
+    folder = prepare_pilot(paths, COMMAND._replace(scratch="/dev/vdb"), 0)
+    owner = Path(paths.pilot_state(0)).stat()
+    assert given == [(folder, owner.st_uid, owner.st_gid, False)]
+
+
+def test_what_a_kind_brings_lies_beside_its_script(paths: Paths) -> None:
+    condor = Settings(pilot_kind="htcondor", condor_collector="c.example.org:9618", vo="belle")
+    prepare_pilot(paths, condor, 0)
+    config = Path(paths.pilot(0), "condor_config")
+    assert "COLLECTOR_HOST = c.example.org:9618" in config.read_text(encoding="utf-8")
+    assert config.stat().st_mode & 0o777 == 0o644
+
+
 def test_a_link_on_the_scratch_disk_gives_nothing_away(paths: Paths, tmp_path: Path) -> None:
     (tmp_path / "victim").mkdir()
     (tmp_path / "scratch/pilot-0").symlink_to(tmp_path / "victim")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 from b2ct_vmagent.reports import LONGEST_PAUSE_S, PATIENCE_S, Delivery, News, Order, Outcome, Phase, ReportError
@@ -133,6 +134,17 @@ def test_a_refusal_is_not_tried_again_soon_but_for_news(cloud: Cloud, delivery: 
     assert cloud.told[-1] == WORKING
 
 
+def test_news_are_tried_soon_whatever_failed_before(cloud: Cloud, delivery: Delivery) -> None:
+    cloud.answer = ReportError("down", refused=False)
+    delivery.offer(READY)
+    for _ in range(6):
+        delivery.push()
+        cloud.now_s += 100
+    delivery.offer(WORKING)
+    assert delivery.push()
+    assert delivery.pause_s() == 1.0
+
+
 @pytest.mark.parametrize(
     "answer", [KeyError("x"), None, "HALT", 2.5, 7, RecursionError(), ZeroDivisionError("y")], ids=repr
 )
@@ -215,7 +227,9 @@ def test_a_thread_tells_and_a_hanging_one_holds_nobody_up() -> None:
         delivery.start()
         delivery.offer(READY)
     assert reached.wait(5)
+    began_s = time.monotonic()
     assert deliveries[1].wait_arrived(5)
+    assert time.monotonic() - began_s < 4
     deliveries[0].offer(WORKING)
     assert not deliveries[0].arrived
     assert deliveries[0].state()["state"] == "waiting"
