@@ -1,15 +1,14 @@
 """Tells the cloud about this VM through OpenNebula's OneGate."""
 
-import http.client
 import re
 from typing import Dict
 from urllib.parse import urlsplit
 
 from b2ct_vmagent import __version__
 from b2ct_vmagent.reports import News, Order, ReportError
+from b2ct_vmagent.web import WebError, ask
 
 TIMEOUT_S = 10.0
-LARGEST_ANSWER_BYTES = 4096
 
 
 def one_quote(value: str) -> str:
@@ -49,7 +48,8 @@ class OneGate:
     central = False
 
     def __init__(self, endpoint: str, vmid: str, token: str) -> None:
-        self._url = urlsplit(endpoint)
+        self._url = endpoint + "/vm"
+        self._place = urlsplit(endpoint).netloc
         self._headers = {"X-ONEGATE-TOKEN": token, "X-ONEGATE-VMID": vmid, "Content-Type": "text/plain"}
 
     def report(self, news: News) -> Order:
@@ -58,21 +58,13 @@ class OneGate:
         Raises:
             ReportError: OneGate cannot be reached, or refuses.
         """
-        kind = http.client.HTTPSConnection if self._url.scheme == "https" else http.client.HTTPConnection
+        body = render_facts(make_facts(news)).encode("utf-8")
         try:
-            connection = kind(self._url.hostname or "", self._url.port, timeout=TIMEOUT_S)
-            try:
-                connection.request(
-                    "PUT", self._url.path + "/vm", render_facts(make_facts(news)).encode("utf-8"), self._headers
-                )
-                with connection.getresponse() as answer:
-                    text = answer.read(LARGEST_ANSWER_BYTES).decode("utf-8", "replace")
-            finally:
-                connection.close()
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise ReportError("{}: {}".format(self._url.netloc, error or type(error).__name__), refused=False)
-        if answer.status != http.client.OK:
-            said = re.sub(r"\s+", " ", text)[:200]
+            answer = ask("PUT", self._url, body, self._headers, TIMEOUT_S)
+        except WebError as error:
+            raise ReportError(str(error), refused=False)
+        if answer.status != 200:
+            said = re.sub(r"\s+", " ", answer.body.decode("utf-8", "replace"))[:200]
             refused = 300 <= answer.status < 500
-            raise ReportError("{}: HTTP {} {}".format(self._url.netloc, answer.status, said).strip(), refused=refused)
+            raise ReportError("{}: HTTP {} {}".format(self._place, answer.status, said).strip(), refused=refused)
         return Order.NONE

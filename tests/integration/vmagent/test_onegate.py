@@ -150,3 +150,25 @@ def test_whatever_answers_is_one_error(answer: bytes | None, refused: bool, monk
             OneGate(endpoint, "7", "token").report(News(ready=True))
         assert time.monotonic() - started < 5
     assert caught.value.refused is refused
+
+
+def test_an_answer_that_trickles_is_left_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each piece comes in time, the whole does not."""
+    monkeypatch.setattr(onegate, "TIMEOUT_S", 0.5)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError), server.accept()[0] as connection:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            for _ in range(100):
+                connection.sendall(b"x")
+                time.sleep(0.1)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        started = time.monotonic()
+        with pytest.raises(ReportError, match="no whole answer"):
+            OneGate(f"http://127.0.0.1:{server.getsockname()[1]}", "7", "token").report(News(ready=True))
+        assert time.monotonic() - started < 3
+        thread.join(10)
+    assert not thread.is_alive()

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from b2ct_vmagent import __version__
+from b2ct_vmagent import __version__, onegate
 from b2ct_vmagent.onegate import OneGate, make_facts, one_quote, render_facts
-from b2ct_vmagent.reports import News, Outcome, Phase
+from b2ct_vmagent.reports import News, Order, Outcome, Phase, ReportError
+from b2ct_vmagent.web import Answer, WebError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,6 +60,42 @@ def test_what_the_cloud_is_told(news: News, ready: str, state: str) -> None:
         "B2CT_LOAD": f"{news.load:.2f}",
         "B2CT_JOBS": str(news.jobs),
     }
+
+
+def test_the_news_are_put_with_the_token_in_the_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def ask(*words: object) -> Answer:
+        asked.append(words)
+        return Answer(200, b"")
+
+    monkeypatch.setattr(onegate, "ask", ask)
+    assert OneGate("http://169.254.16.9:5030", "7", "geheim").report(READY) is Order.NONE
+    headers = {"X-ONEGATE-TOKEN": "geheim", "X-ONEGATE-VMID": "7", "Content-Type": "text/plain"}
+    body = render_facts(make_facts(READY)).encode()
+    assert asked == [("PUT", "http://169.254.16.9:5030/vm", body, headers, onegate.TIMEOUT_S)]
+
+
+@pytest.mark.parametrize(
+    ("status", "refused"), [(500, False), (503, False), (401, True), (404, True), (302, True), (204, False)]
+)
+def test_what_the_cloud_answers(monkeypatch: pytest.MonkeyPatch, status: int, refused: bool) -> None:  # noqa: FBT001 - a parameter
+    monkeypatch.setattr(onegate, "ask", lambda *_: Answer(status, b"so\nit \xff is" * 100))
+    with pytest.raises(ReportError, match=f"x.example.org: HTTP {status} so it") as caught:
+        OneGate("http://x.example.org", "7", "geheim").report(READY)
+    assert caught.value.refused is refused
+    assert "geheim" not in str(caught.value)
+    assert len(str(caught.value)) < 250
+
+
+def test_no_answer_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(*_: object) -> Answer:
+        raise WebError("x: no whole answer in 10 s")
+
+    monkeypatch.setattr(onegate, "ask", hang)
+    with pytest.raises(ReportError, match="no whole answer") as caught:
+        OneGate("http://x.example.org", "7", "geheim").report(READY)
+    assert not caught.value.refused
 
 
 def test_the_cloud_gives_no_orders() -> None:
