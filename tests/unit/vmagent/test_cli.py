@@ -70,9 +70,12 @@ def running(tmp_path: Path) -> Paths:
         (["halt", "--yes", "--reason", "fire"], Note(Order.HALT, "fire")),
     ],
 )
-def test_orders_are_left_for_the_agent(running: Paths, arguments: list[str], note: Note) -> None:
+def test_orders_are_left_for_the_agent(
+    running: Paths, arguments: list[str], note: Note, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["--root", running.root, *arguments]) == 0
     assert take_note(running) == note
+    assert ("halts when 2 payloads have ended" in capsys.readouterr().out) is (note.order is Order.DRAIN)
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -131,7 +134,6 @@ def test_a_pilot_is_prepared_and_its_end_written_down(
     ended = load_end(running, 0)
     assert ended is not None
     assert ended.result == "oom-kill"
-    assert main(["--root", running.root, "pilot", "0", "--secrets"]) == 0
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,18 @@ def test_modes_are_those_that_were_asked_for(tmp_path: Path) -> None:
     assert modes == {"a": 0o755, "a/b": 0o755, "a/b/open": 0o644, "a/b/secret": 0o600}
 
 
+def test_a_file_belongs_to_its_owner_before_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[int, int, bool]] = []
+
+    def fchown(_handle: int, uid: int, gid: int) -> None:
+        given.append((uid, gid, (tmp_path / "x").exists()))
+
+    monkeypatch.setattr("os.fchown", fchown)
+    write_file(str(tmp_path / "x"), b"x", 0o600, (7, 8))
+    write_file(str(tmp_path / "y"), b"x", 0o600)
+    assert given == [(7, 8, False)]
+
+
 @pytest.mark.parametrize("place", ["os.replace", "os.fchmod", "tempfile.mkstemp"])
 def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     def full(*_arguments: object, **_named: object) -> None:

@@ -206,10 +206,13 @@ def test_a_failure_is_said_once_and_its_end_too(
     for _ in range(5):
         delivery.push()
         cloud.now_s += 100
+    cloud.answer = ReportError("401", refused=False)
+    delivery.push()
+    cloud.now_s += 100
     cloud.answer = Order.NONE
     delivery.push()
     said = capsys.readouterr().err
-    assert (said.count("cloud: down"), said.count("cloud answers again")) == (1, 1)
+    assert [said.count(words) for words in ("cloud: down", "cloud: 401", "cloud answers again")] == [1, 1, 1]
 
 
 def test_a_thread_tells_and_a_hanging_one_holds_nobody_up() -> None:
