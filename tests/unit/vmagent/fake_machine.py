@@ -190,7 +190,7 @@ class FakeMachine:
     def _start(self, unit: str) -> None:
         if unit in self._running:
             return
-        number = int(unit.partition("@")[2].partition(".")[0])
+        number = int(unit.partition("@")[2].partition(".")[0] or 0)
         Path(self.paths.pilot_state(number)).mkdir(parents=True, exist_ok=True)
         try:
             prepare_pilot(self.paths, load_context(self.paths).settings, number)
@@ -205,7 +205,10 @@ class FakeMachine:
 
     def runs(self, number: int) -> bool:
         """Return whether a pilot's unit runs."""
-        return unit_of(number) in self._running
+        return number in self._running.values()
+
+    def _unit(self, number: int) -> str:
+        return next(unit for unit, one in self._running.items() if one == number)
 
     def begin(self, number: int, command: str) -> None:
         """Let a process begin in a pilot's unit."""
@@ -213,7 +216,7 @@ class FakeMachine:
         folder = self.root / f"proc/{self._next_process}"
         folder.mkdir()
         (folder / "cmdline").write_bytes(command.replace(" ", "\0").encode() + b"\0")
-        with (self._folder(unit_of(number)) / "cgroup.procs").open("a", encoding="ascii") as file:
+        with (self._folder(self._unit(number)) / "cgroup.procs").open("a", encoding="ascii") as file:
             file.write(f"{self._next_process}\n")
 
     def payloads(self) -> list[str]:
@@ -227,11 +230,11 @@ class FakeMachine:
 
     def finish(self, number: int, command: str) -> None:
         """Let the processes of a command end."""
-        file = self._folder(unit_of(number)) / "cgroup.procs"
+        file = self._folder(self._unit(number)) / "cgroup.procs"
         wanted = command.replace(" ", "\0").encode() + b"\0"
         left = [
             one
-            for one in self._processes(unit_of(number))
+            for one in self._processes(self._unit(number))
             if (self.root / f"proc/{one}/cmdline").read_bytes() != wanted
         ]
         file.write_text("".join(f"{one}\n" for one in left), encoding="ascii")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from b2ct_vmagent import reporters, service
+from b2ct_vmagent.checks import Check, State
 from b2ct_vmagent.context import load_context
 from b2ct_vmagent.errors import AgentError
 from b2ct_vmagent.paths import Paths
@@ -83,6 +84,48 @@ def test_a_pilot_that_ended_starts_again_after_its_pause(make: Make) -> None:
     machine.at(330, lambda: machine.asked.append("pause"))
     machine.live(1000)
     assert machine.asked == [f"--no-block start {UNIT}", "pause", f"--no-block start {UNIT}"]
+
+
+def test_a_pilot_that_ended_does_not_start_again_on_a_machine_that_drains(make: Make) -> None:
+    machine = make(PILOT + PATTERN + "pilots = 2\npilot_again_s = 20\n")
+    machine.at(20, lambda: machine.begin(1, "payload-a"))
+    machine.at(30, lambda: machine.order("DRAIN"))
+    machine.at(35, lambda: machine.end(UNIT))
+    machine.at(300, lambda: machine.end(unit_of(1)))
+    machine.live(1000)
+    assert machine.off
+    assert machine.count("start") == 2
+
+
+def test_htcondor_is_one_unit_that_divides_the_machine_itself(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "check_credentials", lambda *_: Check("credentials", State.OK, ""))
+    condor = "pilot_kind = htcondor\ncondor_collector = cm.example.org:9618\ncondor_domain = pool\nvo = belle\n"
+    machine = make(condor + "pilots = core\nperiod_s = 10\n")
+    machine.at(20, lambda: machine.begin(0, "condor_starter -f -a slot1_1 cm"))
+    machine.at(60, lambda: machine.order("DRAIN"))
+    machine.at(300, lambda: machine.finish(0, "condor_starter -f -a slot1_1 cm"))
+    machine.live(1000)
+    assert machine.off
+    unit = "b2ct-vm-htcondor.service"
+    assert machine.asked[0] == f"--no-block start {unit}"
+    assert set(machine.asked[1:-2]) == {f"--no-block reload {unit}"}
+    assert machine.asked[-2:] == [f"stop {unit}", "--no-block poweroff"]
+    assert machine.life().done == 1
+    assert machine.now_s >= 400
+
+
+def test_what_the_machine_does_is_told(make: Make) -> None:
+    machine = make(PILOT + "heartbeat_s = 30\n")
+    centre = Centre()
+    machine.centres.append(centre)
+    net = machine.root / "proc/net/dev"
+    machine.at(50, lambda: net.write_text(f"eth0: 1000{' 0' * 7} 23{' 0' * 7}\n", encoding="ascii"))
+    machine.live(200)
+    told = centre.told[-1]
+    assert (told.moved_bytes, told.jobs, told.state) == (1023, 1, Phase.WORKING)
+    assert 250 <= told.uptime_s <= 300
+    assert told.load >= 0
+    assert [news.jobs for news in centre.told[:2]] == [0, 1]
 
 
 # orders
