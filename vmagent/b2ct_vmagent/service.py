@@ -90,7 +90,7 @@ class Agent:
         self._check_due_s = 0.0
         self._unready_since_s: Optional[float] = None
         self._shown: Dict[str, Any] = {}
-        self._unwritten = ""
+        self._unwritten: Dict[str, str] = {}
         self._stuck = ""
         self._told: Optional[Outcome] = None
         start_credentials(paths, self._context, run)
@@ -124,21 +124,22 @@ class Agent:
             self._crew.drain(now_s)
         elif ending is None and self._status is not None and self._status.ready:
             self._crew.start(now_s)
-        self._keep(self._life.save)
+        self._keep(self._paths.life, self._life.save)
         self._tell()
         if self._must_halt(now_s):
             self._halt()
 
-    def _keep(self, write: Callable[[], None]) -> None:
-        """Write something down; a full disk is no reason to leave payloads alone, and is told once."""
+    def _keep(self, place: str, write: Callable[[], None]) -> bool:
+        """Write something down; a full disk is no reason to leave payloads alone, and is told once for each place."""
         try:
             write()
         except AgentError as error:
-            if str(error) != self._unwritten:
+            if self._unwritten.get(place) != str(error):
                 log("error", str(error))
-            self._unwritten = str(error)
-        else:
-            self._unwritten = ""
+            self._unwritten[place] = str(error)
+            return False
+        self._unwritten.pop(place, None)
+        return True
 
     def _check(self, now_s: float) -> None:
         """Make the checks and set when the next are due."""
@@ -179,7 +180,7 @@ class Agent:
     def _end(self, outcome: Outcome, order: Order, now_s: float) -> None:
         forced = order is Order.HALT
         if self._life.end(outcome, forced=forced, now_s=now_s):
-            self._keep(self._life.save)
+            self._keep(self._paths.life, self._life.save)
             log("info", "{}: {}".format("halts" if forced else "drains", outcome))
 
     def _judge(self, now_s: float) -> None:
@@ -209,10 +210,7 @@ class Agent:
 
     def _announce_end(self, now_s: float) -> None:
         """Tell payloads when the machine goes; anew when the clock was set or the plan changed."""
-        try:
-            move_shutdown(self._paths, self._end_s(now_s))
-        except AgentError as error:
-            log("error", str(error))
+        self._keep(self._paths.machine_features, lambda: move_shutdown(self._paths, self._end_s(now_s)))
 
     def _end_s(self, now_s: float) -> Optional[int]:
         """Return when the machine goes, seconds since 1970; None when nothing says so."""
@@ -238,7 +236,7 @@ class Agent:
         if ending is None:
             return
         self._life.halting = True
-        self._keep(self._life.save)
+        self._keep(self._paths.life, self._life.save)
         self._tell()
         log("info", "halts: {}".format(ending.outcome))
         self._crew.stop()
@@ -315,14 +313,13 @@ class Agent:
         period_s = float(self._settings.period_s)
         if document == self._shown.get("document") and time.monotonic() < self._shown["due_s"]:
             return
-        self._keep(lambda: write_status(self._paths, document, period_s * 1.1 + SLACK_S))
-        self._shown = {"document": document, "due_s": time.monotonic() + period_s}
+        if self._keep(self._paths.status, lambda: write_status(self._paths, document, period_s * 1.1 + SLACK_S)):
+            self._shown = {"document": document, "due_s": time.monotonic() + period_s}
 
     def _write_features(self) -> None:
-        try:
-            write_machine_features(self._paths, self._settings, os.cpu_count() or 1, self._end_s(time.monotonic()))
-        except AgentError as error:
-            log("error", str(error))
+        cores, end_s = os.cpu_count() or 1, self._end_s(time.monotonic())
+        place = self._paths.machine_features
+        self._keep(place, lambda: write_machine_features(self._paths, self._settings, cores, end_s))
 
 
 def _latest(*moments_s: Optional[float]) -> Optional[float]:

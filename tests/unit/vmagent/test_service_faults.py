@@ -199,14 +199,15 @@ def test_a_drain_is_announced_to_payloads(make: Make) -> None:
 # full disks
 
 
-def full(*_: object) -> None:
-    raise AgentError("No space left on device")
+def full(path: str, *_: object) -> None:
+    raise AgentError(f"{path}: No space left on device")
 
 
 @pytest.mark.parametrize("payload", [True, False])
 def test_a_full_disk_keeps_no_machine_from_draining_and_halting(
     make: Make,
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
     payload: bool,  # noqa: FBT001 - a parameter
 ) -> None:
     machine = make(PILOT + PATTERN)
@@ -224,6 +225,7 @@ def test_a_full_disk_keeps_no_machine_from_draining_and_halting(
     machine.at(500, lambda: machine.finish(0, "payload-a"))
     machine.live(2000)
     assert machine.off
+    assert capsys.readouterr().err.count("No space left") <= 3
     assert (machine.now_s > 600) is payload
     assert machine.count("start") == 1
     assert centre.told[-1].outcome == Outcome(100, "Asked for inside the machine")
@@ -241,12 +243,12 @@ def test_a_disk_that_is_full_from_the_start_still_lets_the_machine_live_and_go(
 
 
 def test_the_status_comes_back_when_there_is_room_again(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = make(PILOT + PATTERN)
+    machine = make("pilot = run it\n" + PATTERN)
     machine.at(20, lambda: monkeypatch.setattr("b2ct_vmagent.status.write_file", full))
     machine.at(40, lambda: machine.begin(0, "payload-a"))
     machine.at(100, lambda: monkeypatch.setattr("b2ct_vmagent.status.write_file", files.write_file))
     seen: list[int] = []
-    machine.at(150, lambda: seen.append(machine.status()["jobs"]))
+    machine.at(115, lambda: seen.append(machine.status()["jobs"]))
     machine.live(200)
     assert seen == [1]
 
