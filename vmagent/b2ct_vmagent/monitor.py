@@ -12,6 +12,8 @@ from b2ct_vmagent.programs import Runner
 
 SYSTEMCTL_S = 30.0
 LONGEST_COMMAND_BYTES = 4096
+LONGEST_NAME = 64
+"""Characters of a payload's name that are kept: payloads choose it, and all of them have to go into one file."""
 
 
 class Machine(NamedTuple):
@@ -116,7 +118,7 @@ class UnitWatch:
         for number in numbers:
             found = pattern.search(self._command(number))
             if found:
-                yield (pattern.groups and found.group(1)) or number
+                yield ((pattern.groups and found.group(1)) or number)[:LONGEST_NAME]
 
     def _command(self, number: str) -> str:
         try:

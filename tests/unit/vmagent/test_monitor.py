@@ -128,6 +128,12 @@ def test_what_is_a_payload(tmp_path: Path, pattern: str, payloads: set[str]) -> 
     assert work == Work(frozenset(payloads), 4, 0.0)
 
 
+def test_a_payload_cannot_choose_a_long_name(tmp_path: Path) -> None:
+    Tree(tmp_path).run(10, b"job-" + b"9" * 4000)
+    work = UnitWatch(Paths(str(tmp_path)), Systemd()).look(UNIT, "job-([0-9]+)")
+    assert work == Work(frozenset({"9" * 64}), 1, 0.0)
+
+
 def test_no_process_is_no_payload(tmp_path: Path) -> None:
     Tree(tmp_path)
     assert UnitWatch(Paths(str(tmp_path)), Systemd()).look(UNIT, "") == Work(frozenset(), 0, 0.0)
