@@ -127,7 +127,7 @@ def test_the_rpm_holds_what_every_guest_gets(rpms: Versions) -> None:
     files = {(path, mode & 0o7777) for mode, _, path in entries if mode & 0o170000 == 0o100000}
     assert files == {*wanted_files(), (license_file, 0o644)}
     folders = {path: mode & 0o7777 for mode, _, path in entries if mode & 0o170000 == 0o040000}
-    assert folders["/etc/b2ct-vm"] == 0o755
+    assert folders["/etc/b2ct-vm"] == 0o700
     assert folders["/var/lib/b2ct-vm"] == 0o700
     assert {owner for _, owner, _ in entries} == {"root:root"}
     assert ask_rpm(rpms.old, "-c") == ["/etc/b2ct-vm/agent.conf"]
