@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from tests.rigs.dirac.central import Central
 
+SERVER = "Configuration/Server"
 ORACLE = """
 import json, os, sys
 from DIRAC.Core.Utilities import DEncode, JEncode
@@ -76,13 +77,22 @@ def test_dirac_reads_what_is_written_and_the_other_way_round(
 
 
 def test_reads_a_binary_answer(central: Central) -> None:
-    answer = central.diset("vm", "Configuration/Server").call("getCompressedData")
+    answer = central.diset("vm", SERVER).call("getCompressedData")
     assert zlib.decompress(as_bytes(answer["Value"])).startswith(b"DIRAC\n{")
+
+
+def test_reads_binary_answers_and_times_in_json(central: Central) -> None:
+    server = central.diset("vm", SERVER)
+    with central.answering_json(SERVER):
+        answer = server.call("getCompressedData")
+        assert isinstance(answer["Value"], bytes)
+        assert zlib.decompress(as_bytes(answer["Value"])).startswith(b"DIRAC\n{")
+        assert isinstance(server.call("ping")["Value"]["time"], dt.datetime)
 
 
 def test_sends_bytes(central: Central) -> None:
     """A commit of the configuration as it is arrives whole: DIRAC refuses just that it is not newer."""
-    server = central.diset("host", "Configuration/Server")
+    server = central.diset("host", SERVER)
     data = as_bytes(server.call("getCompressedData")["Value"])
     answer = server.call("commitNewData", data)
     assert answer["OK"], answer
@@ -91,7 +101,7 @@ def test_sends_bytes(central: Central) -> None:
 def test_a_person_asks_for_a_group(central: Central) -> None:
     person = central.diset("user")._replace(extra="rig_user")
     assert person.call("ping")["OK"]
-    asked = person._replace(url=central.url("Configuration/Server")).call("commitNewData", b"x")
+    asked = person._replace(url=central.url(SERVER)).call("commitNewData", b"x")
     assert asked["Errno"] == 1111
 
 

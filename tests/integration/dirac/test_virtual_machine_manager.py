@@ -242,6 +242,17 @@ def test_a_restart_in_the_middle_costs_no_machine(machine: Machine) -> None:
     assert machine.status() == "Halted"
 
 
+def test_a_service_may_answer_in_json(machine: Machine) -> None:
+    with machine.central.answering_json(MANAGER):
+        reporter = machine.reporter()
+        assert reporter.report(NEWS) is Order.NONE
+        machine.stop_from_the_centre()
+        assert reporter.report(NEWS) is Order.DRAIN
+        assert reporter.report(HALTING) is Order.NONE
+        assert machine.reporter().report(NEWS) is Order.HALT
+    assert machine.status() == "Halted"
+
+
 def insert(machine: Machine) -> None:
     """Insert a machine as DIRAC's own director does before it starts one."""
     one = machine.instance

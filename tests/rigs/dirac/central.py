@@ -76,8 +76,10 @@ class Central:
         places = (str(one.certificate), str(one.key), str(self.ca_path))
         return Diset(self.url(service), *places, setup=SETUP, vo=VO, timeout_s=timeout_s)
 
-    def start(self, *services: str) -> None:
-        """Start services, one after the other, for two that make the same tables at once get in each other's way.
+    def start(self, *services: str, variables: Mapping[str, str] | None = None) -> None:
+        """Start services, with more ``variables`` in their environment.
+
+        One starts after the other, for two that make the same tables at once get in each other's way.
 
         Raises:
             RigError: one ended, or did not listen in a minute; carries the end of its log.
@@ -90,7 +92,7 @@ class Central:
                 self.running[service] = subprocess.Popen(
                     argv,
                     cwd=self.folder / "work",
-                    env=self.environment(),
+                    env={**self.environment(), **(variables or {})},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -120,6 +122,16 @@ class Central:
             yield
         finally:
             self.start(service)
+
+    @contextmanager
+    def answering_json(self, service: str) -> Iterator[None]:
+        """Have a service answer as those of DIRAC 9 do, as long as the context lasts."""
+        with self.without(service):
+            self.start(service, variables={"DIRAC_USE_JSON_ENCODE": "yes"})
+            try:
+                yield
+            finally:
+                self.stop(service)
 
     def log(self, service: str) -> Path:
         """The log of a service."""
