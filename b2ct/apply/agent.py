@@ -21,8 +21,8 @@ AGENT_UNIT = "b2ct-vm-agent.service"
 AGENT_UNITS = ("b2ct-vm-context.service", "b2ct-vm-scratch.service", AGENT_UNIT)
 """All units that start with the machine, in that order."""
 
-PILOT_UNIT = "b2ct-vm-pilot@0.service"
-"""The unit of the first pilot, which the agent starts when the machine is ready."""
+STARTED_UNITS = ("b2ct-vm-pilot@.service", "b2ct-vm-pilot-secrets@.service", "b2ct-vm-htcondor.service")
+"""Units that the agent starts itself when the machine is ready."""
 
 ZIPAPP_PATH = "usr/libexec/b2ct-vm/agent.pyz"
 

@@ -8,9 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
-from b2ct.apply.agent import AGENT_UNITS, PILOT_UNIT
+from b2ct.apply.agent import AGENT_UNITS, STARTED_UNITS
 from b2ct.apply.contextualize import UNPACK, ContextualizeRequest, contextualize_host, make_archive
 from b2ct.assets import Assets
 from b2ct.render.agent_conf import AgentSettings
@@ -55,7 +53,9 @@ def test_the_same_under_the_systemd_of_debian_13(tmp_path: Path) -> None:
 
 def check_units(container: Container) -> None:
     """Check that systemd knows every line of the units, and what the running agent may do."""
-    done = container.run(["systemd-analyze", "verify", *AGENT_UNITS, PILOT_UNIT])
+    done = container.run(
+        ["systemd-analyze", "verify", *AGENT_UNITS, *(unit.replace("@", "@0") for unit in STARTED_UNITS)]
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     pid = container.tell("systemctl", "show", "-p", "MainPID", "--value", "b2ct-vm-agent").strip()
     lines = container.tell("cat", f"/proc/{pid}/status").splitlines()

@@ -14,7 +14,7 @@ from b2ct_vmagent.settings import KEYS
 from b2ct.apply.agent import (
     AGENT_UNIT,
     AGENT_UNITS,
-    PILOT_UNIT,
+    STARTED_UNITS,
     agent_files,
     build_agent,
     read_release,
@@ -54,6 +54,7 @@ def test_the_files_of_a_guest() -> None:
         "usr/lib/systemd/system/b2ct-vm-agent.service": 0o644,
         "usr/lib/systemd/system/b2ct-vm-context.service": 0o644,
         "usr/lib/systemd/system/b2ct-vm-htcondor.service": 0o644,
+        "usr/lib/systemd/system/b2ct-vm-pilot-secrets@.service": 0o644,
         "usr/lib/systemd/system/b2ct-vm-pilot@.service": 0o644,
         "usr/lib/systemd/system/b2ct-vm-scratch.service": 0o644,
         "usr/lib/systemd/system-preset/80-b2ct-vm.preset": 0o644,
@@ -63,8 +64,8 @@ def test_the_files_of_a_guest() -> None:
         "usr/share/man/man8/b2ct-agent.8": 0o644,
     }
     assert list(files) == sorted(files)
-    units = (*AGENT_UNITS, re.sub("@.*[.]", "@.", PILOT_UNIT))
-    assert {f"usr/lib/systemd/system/{unit}" for unit in units} <= set(files)
+    units = {f"usr/lib/systemd/system/{unit}" for unit in (*AGENT_UNITS, *STARTED_UNITS)}
+    assert units == {file for file in files if file.startswith("usr/lib/systemd/system/")}
     assert AGENT_UNIT in AGENT_UNITS
 
 
