@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 DEMO := build/demo
 SITE ?= tests/golden/single/site.yaml
 
-.PHONY: demo setup lint type test vm bench docs
+.PHONY: demo setup lint type test vm nightly bench docs
 
 setup: $(VENV)/.ready
 
@@ -29,9 +29,13 @@ test: lint type
 vm: setup
 	$(BIN)/pytest tests/vm
 
+nightly: setup
+	$(BIN)/pytest -m nightly tests/integration tests/vm
+
 bench: setup
 	$(BIN)/python tests/bench/build_iso.py
 	$(BIN)/python tests/bench/import_templates.py
+	$(BIN)/python tests/bench/vm_agent.py
 
 docs: setup
 	$(BIN)/python docs/generate.py

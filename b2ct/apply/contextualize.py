@@ -184,7 +184,7 @@ def _wait_for_agent(target: SshTarget, command: str, deadline_s: float, ssh: Run
 def _parse_status(answer: Answer) -> dict[str, Any] | None:
     """Return the status document, None if the agent has none yet."""
     for line in answer.stdout.splitlines():
-        if line.startswith('{"format": 1,'):
+        if line.startswith('{"format": 2,'):
             document: dict[str, Any] = json.loads(line)
             return document
     return None

@@ -71,8 +71,15 @@ time:
 #   - name: belle
 #     cvmfs: [belle.cern.ch, belle.kek.jp]
 #     limits: {vms: 40, cores: 160}    # its quota
+#     pilot: {kind: dirac, script: /cvmfs/dirac.egi.eu/pilot/dirac-pilot.py}   # what its workers run when they are ready
+#     stop: {no_jobs_s: 900}           # when they go, in seconds; left out: after sensible times
 # vms:                              # `b2ct import-templates` brings them into OpenNebula; they use the network private
 #   - {bundle: belle2-worker, guest: el9, vo: belle, cores: [1, 8]}
+# central:                          # the scheduler; `b2ct register` makes it know the site
+#   kind: dirac                      # dirac, diracx, htcondor
+#   setup: Dirac-Production
+#   configuration_servers: ["dips://dirac.example.org:9135/Configuration/Server"]
+#   site_name: CLOUD.Torino.it
 """
 
 

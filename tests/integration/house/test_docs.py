@@ -34,6 +34,7 @@ COMMANDS = {
     "bundle show",
     "bundle render",
     "bundle remove",
+    "agent package",
     "image build",
     "image check",
     "contextualize",

@@ -16,8 +16,8 @@ from b2ct.errors import RemoteError
 from b2ct.render.agent_conf import AgentSettings
 
 EVERYTHING = ("root", "systemd", "python", "tar", "sha256sum", "stat", "mktemp", "shell")
-READY = {"format": 1, "ready": True, "error": "", "checks": [{"name": "disk", "state": "ok", "detail": "free"}]}
-NOT_READY = {"format": 1, "ready": False, "error": "disk: full", "checks": []}
+READY = {"format": 2, "ready": True, "error": "", "checks": [{"name": "disk", "state": "ok", "detail": "free"}]}
+NOT_READY = {"format": 2, "ready": False, "error": "disk: full", "checks": []}
 
 Reply = Answer | SshError
 
