@@ -32,11 +32,9 @@ from b2ct_vmagent.credential_files import (
 from b2ct_vmagent.errors import AgentError
 from b2ct_vmagent.files import make_folder, read_text, write_file
 from b2ct_vmagent.log import log
-from b2ct_vmagent.onegate import render_facts
 from b2ct_vmagent.paths import Paths
 from b2ct_vmagent.programs import Runner, run_program
 from b2ct_vmagent.settings import Settings
-from b2ct_vmagent.web import ask
 
 REQUEST, ANSWER = "B2CT_REQUEST", "B2CT_ANSWER"
 FORMAT = 1
@@ -44,7 +42,6 @@ FOLDER = "/var/lib/b2ct-vm/credentials"
 AUTHORITIES = "/run/b2ct-vm/certificates"
 """The CA certificates of ``ca_path``, and the certificate that signed ours: readable by pilots, and no secret."""
 
-ONEGATE_S = 20.0
 KEY_BITS = 2048
 FIRST_POLL_S, LONGEST_POLL_S = 5.0, 60.0
 """While something is waited for; each pause is longer than the one before."""
@@ -83,37 +80,6 @@ class Gate(Protocol):
 
     def write(self, facts: Dict[str, str]) -> None:
         """Set attributes; raises AgentError."""
-
-
-class OneGateEntry:
-    """The machine's entry as OneGate shows it."""
-
-    def __init__(self, endpoint: str, vmid: str, token: str) -> None:
-        self._url = endpoint + "/vm"
-        self._headers = {"X-ONEGATE-TOKEN": token, "X-ONEGATE-VMID": vmid, "Content-Type": "text/plain"}
-
-    def read(self) -> Dict[str, str]:
-        """Return the attributes of the machine's user template that are text.
-
-        Raises:
-            AgentError: OneGate did not answer, or not as it should.
-        """
-        try:
-            told = json.loads(self._ask("GET", b"").decode("utf-8"))["VM"]["USER_TEMPLATE"] or {}
-            return {str(name): value for name, value in told.items() if isinstance(value, str)}
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise AgentError("{}: not an answer of OneGate".format(self._url))
-
-    def write(self, facts: Dict[str, str]) -> None:
-        """Set attributes; raises AgentError when OneGate did not take them."""
-        self._ask("PUT", render_facts(facts).encode("utf-8"))
-
-    def _ask(self, method: str, body: bytes) -> bytes:
-        answer = ask(method, self._url, body, self._headers, ONEGATE_S)
-        if answer.status != 200:
-            said = re.sub(r"\s+", " ", answer.body[:200].decode("utf-8", "replace"))
-            raise AgentError("{}: HTTP {} {}".format(self._url, answer.status, said).strip())
-        return answer.body
 
 
 DELIVERED = Delivered(

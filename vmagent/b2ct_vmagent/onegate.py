@@ -1,5 +1,6 @@
 """Tells the cloud about this VM through OpenNebula's OneGate."""
 
+import json
 import re
 from typing import Dict
 from urllib.parse import urlsplit
@@ -58,13 +59,28 @@ class OneGate:
         Raises:
             ReportError: OneGate cannot be reached, or refuses.
         """
-        body = render_facts(make_facts(news)).encode("utf-8")
+        self.write(make_facts(news))
+        return Order.NONE
+
+    def write(self, facts: Dict[str, str]) -> None:
+        """Set attributes of the VM's USER_TEMPLATE; raises as ``report`` does."""
+        self._ask("PUT", render_facts(facts).encode("utf-8"))
+
+    def read(self) -> Dict[str, str]:
+        """Return the attributes of the VM's USER_TEMPLATE that are text; raises as ``report`` does."""
         try:
-            answer = ask("PUT", self._url, body, self._headers, TIMEOUT_S)
+            told = json.loads(self._ask("GET", b"").decode("utf-8"))["VM"]["USER_TEMPLATE"] or {}
+            return {str(name): value for name, value in told.items() if isinstance(value, str)}
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise ReportError("{}: not an answer of OneGate".format(self._place), refused=False)
+
+    def _ask(self, method: str, body: bytes) -> bytes:
+        try:
+            answer = ask(method, self._url, body, self._headers, TIMEOUT_S)
         except WebError as error:
             raise ReportError(str(error), refused=False)
         if answer.status != 200:
             said = re.sub(r"\s+", " ", answer.body.decode("utf-8", "replace"))[:200]
             refused = 300 <= answer.status < 500
             raise ReportError("{}: HTTP {} {}".format(self._place, answer.status, said).strip(), refused=refused)
-        return Order.NONE
+        return answer.body

@@ -4,7 +4,7 @@ import os
 from typing import List
 
 from b2ct_vmagent.context import Context
-from b2ct_vmagent.credentials import Credentials, OneGateEntry, expected
+from b2ct_vmagent.credentials import Credentials, expected
 from b2ct_vmagent.diracx import DiracX, make_rows
 from b2ct_vmagent.diset import Diset
 from b2ct_vmagent.onegate import OneGate
@@ -57,7 +57,7 @@ def start_credentials(paths: Paths, context: Context, run: Runner) -> None:
     """Ask for credentials through OneGate from now on, when the settings say so."""
     settings = context.settings
     if settings.credentials == "onegate" and expected(settings) and context.token:
-        gate = OneGateEntry(settings.onegate_endpoint, settings.vmid, context.token)
+        gate = OneGate(settings.onegate_endpoint, settings.vmid, context.token)
         Credentials(paths, settings, gate, run).start()
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from b2ct_vmagent.credentials import Credentials, OneGateEntry, settle_credentials
+from b2ct_vmagent.credentials import Credentials, settle_credentials
+from b2ct_vmagent.onegate import OneGate
 from b2ct_vmagent.paths import Paths
 from b2ct_vmagent.settings import Settings
 
@@ -39,7 +40,7 @@ class Guest:
 
     def restart(self, gate: OneGateServer) -> None:
         """Begin anew with the same files, as after a reboot."""
-        entry = OneGateEntry(gate.endpoint, str(self.id), TOKEN)
+        entry = OneGate(gate.endpoint, str(self.id), TOKEN)
         self.agent = Credentials(Paths(str(self.root)), self.settings, entry)
 
     def path(self, name: str) -> Path:
@@ -109,7 +110,7 @@ class Place:
         root = self.folder / f"vm-{number}"
         root.mkdir()
         known = Settings(credentials="onegate", vmid=str(number), vo="belle", dirac_site="CLOUD.Rig.eu", **settings)
-        entry = OneGateEntry(self.gate.endpoint, str(number), TOKEN)
+        entry = OneGate(self.gate.endpoint, str(number), TOKEN)
         return Guest(number, root, known, Credentials(Paths(str(root)), known, entry))
 
 

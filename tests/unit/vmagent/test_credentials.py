@@ -10,7 +10,6 @@ from b2ct_vmagent.checks import State
 from b2ct_vmagent.credential_files import digest, pem_part, read_certificate_end, read_token_end
 from b2ct_vmagent.credentials import (
     Credentials,
-    OneGateEntry,
     check_credentials,
     expected,
     pilot_ca_path,
@@ -20,7 +19,6 @@ from b2ct_vmagent.errors import AgentError
 from b2ct_vmagent.paths import Paths
 from b2ct_vmagent.programs import Done
 from b2ct_vmagent.settings import Settings
-from b2ct_vmagent.web import Answer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -154,38 +152,6 @@ def test_a_key_that_does_not_fit(tmp_path: Path) -> None:
         assert check_credentials(Paths(str(tmp_path)), settings, run, 1_800_000_000).state is state
     (tmp_path / "key").unlink()
     assert "key is missing" in check_credentials(Paths(str(tmp_path)), settings, run, 1_800_000_000).detail
-
-
-def answering(status: int, body: bytes) -> object:
-    return lambda *_: Answer(status, body)
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "found"),
-    [
-        (200, b'{"VM":{"USER_TEMPLATE":{"A":"1","V":{"B":"2"},"L":["3"]}}}', {"A": "1"}),
-        (200, b'{"VM":{"USER_TEMPLATE":{}}}', {}),
-        (200, b'{"VM":{"USER_TEMPLATE":[]}}', {}),
-        (200, b'{"VM":{"USER_TEMPLATE":null}}', {}),
-        (200, b'{"VM":{"USER_TEMPLATE":[1]}}', "not an answer of OneGate"),
-        (200, b'{"VM":{}}', "not an answer of OneGate"),
-        (200, b"[]", "not an answer of OneGate"),
-        (200, b"\xff", "not an answer of OneGate"),
-        (200, b"<html>", "not an answer of OneGate"),
-        (401, b"Not\nauthorized", "HTTP 401 Not authorized"),
-    ],
-)
-def test_what_onegate_says(
-    monkeypatch: pytest.MonkeyPatch, status: int, body: bytes, found: dict[str, str] | str
-) -> None:
-    monkeypatch.setattr(credentials, "ask", answering(status, body))
-    entry = OneGateEntry("http://gate", "7", "geheim")
-    if isinstance(found, dict):
-        assert entry.read() == found
-        return
-    with pytest.raises(AgentError, match=found) as caught:
-        entry.read()
-    assert "geheim" not in str(caught.value)
 
 
 class Gate:

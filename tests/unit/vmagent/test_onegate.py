@@ -100,3 +100,31 @@ def test_no_answer_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_cloud_gives_no_orders() -> None:
     assert not OneGate.central
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "found"),
+    [
+        (200, b'{"VM":{"USER_TEMPLATE":{"A":"1","V":{"B":"2"},"L":["3"]}}}', {"A": "1"}),
+        (200, b'{"VM":{"USER_TEMPLATE":{}}}', {}),
+        (200, b'{"VM":{"USER_TEMPLATE":[]}}', {}),
+        (200, b'{"VM":{"USER_TEMPLATE":null}}', {}),
+        (200, b'{"VM":{"USER_TEMPLATE":[1]}}', "not an answer of OneGate"),
+        (200, b'{"VM":{}}', "not an answer of OneGate"),
+        (200, b"[]", "not an answer of OneGate"),
+        (200, b"\xff", "not an answer of OneGate"),
+        (200, b"<html>", "not an answer of OneGate"),
+        (401, b"Not\nauthorized", "HTTP 401 Not authorized"),
+    ],
+)
+def test_what_onegate_says(
+    monkeypatch: pytest.MonkeyPatch, status: int, body: bytes, found: dict[str, str] | str
+) -> None:
+    monkeypatch.setattr(onegate, "ask", lambda *_: Answer(status, body))
+    entry = OneGate("http://gate", "7", "geheim")
+    if isinstance(found, dict):
+        assert entry.read() == found
+        return
+    with pytest.raises(ReportError, match=found) as caught:
+        entry.read()
+    assert "geheim" not in str(caught.value)
