@@ -71,7 +71,7 @@ time:
 #   - name: belle
 #     cvmfs: [belle.cern.ch, belle.kek.jp]
 #     limits: {vms: 40, cores: 160}    # its quota
-#     pilot: {kind: dirac, script: /cvmfs/dirac.egi.eu/pilot/dirac-pilot.py}   # what its workers run when they are ready
+#     pilot: {kind: dirac, script: /cvmfs/dirac.egi.eu/pilot/dirac-pilot.py}   # what its workers run
 #     stop: {no_jobs_s: 900}           # when they go, in seconds; left out: after sensible times
 # vms:                              # `b2ct import-templates` brings them into OpenNebula; they use the network private
 #   - {bundle: belle2-worker, guest: el9, vo: belle, cores: [1, 8]}
