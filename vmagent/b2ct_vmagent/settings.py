@@ -308,10 +308,13 @@ def make_settings(values: Mapping[str, Value]) -> Tuple[Settings, List[str]]:
     return settings, problems + _missing(settings)
 
 
+DIRAC_PILOT_NEEDS = ("dirac_pilot", "dirac_servers", "dirac_site", "dirac_ce", "dirac_queue", "vo")
+
+
 def _missing(settings: Settings) -> List[str]:
     """Return a sentence for each setting that another one needs."""
     needs = {
-        "pilot_kind = dirac": settings.pilot_kind == "dirac" and ("dirac_pilot", "dirac_servers", "dirac_site", "vo"),
+        "pilot_kind = dirac": settings.pilot_kind == "dirac" and DIRAC_PILOT_NEEDS,
         "pilot_kind = htcondor": settings.pilot_kind == "htcondor" and ("condor_collector", "condor_domain", "vo"),
         "dirac_manager": settings.dirac_manager and ("dirac_site", "vo"),
         "diracx_url": settings.diracx_url and ("dirac_site", "vo"),

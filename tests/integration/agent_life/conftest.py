@@ -38,7 +38,7 @@ class Worker:
         """Write agent.conf (the lines below ``[agent]``) and start the agent anew."""
         conf = f"[agent]\nsite = torino\nvo = belle\nperiod_s = 1\nheartbeat_s = 1\nreport_file = {REPORT}\n{text}"
         self.container.tell("sh", "-c", "umask 077; cat >/etc/b2ct-vm/agent.conf", data=conf.encode())
-        self.container.tell("systemctl", "restart", "b2ct-vm-agent")
+        self.container.tell("systemctl", "restart", "b2ct-vm-scratch", "b2ct-vm-agent")
 
     def wait_said(self, words: str) -> None:
         """Wait until the journal of the agent or its pilots holds ``words``."""

@@ -28,9 +28,8 @@ def test_pilots_work_until_the_machine_drains(worker: Worker) -> None:
     assert set(users) == {"b2ct-vm-pilot-0", "b2ct-vm-pilot-1"}
     assert len({"0", *users.values()}) == 3
 
-    # killed and started anew, it finds its pilots again
-    container.tell("systemctl", "kill", "-s", "KILL", "b2ct-vm-agent")
-    container.tell("sh", "-c", "sleep 1; systemctl start b2ct-vm-agent")
+    # killed, it is started anew, and finds its pilots again
+    container.tell("systemctl", "kill", "--signal=KILL", "--kill-who=main", "b2ct-vm-agent")
     worker.wait_report(lambda report: report["uptime_s"] > before["uptime_s"] and report["jobs"] == 2)
     assert container.tell("journalctl", "-u", "b2ct-vm-agent").count("asked systemd to start") == 2
 
@@ -161,7 +160,7 @@ def test_a_dirac_pilot_gets_its_words_and_its_own_copy_of_the_credentials(debian
     container.tell("sh", "-c", KEY_PAIR, data=DIRAC_PILOT.encode())
     debian12_worker.configure(
         "pilot_kind = dirac\ndirac_pilot = /opt/pilot/dirac-pilot.py\ndirac_site = CLOUD.Rig.eu\n"
-        "dirac_ce = one.rig.eu\n"
+        "dirac_ce = one.rig.eu\ndirac_queue = worker\n"
         "dirac_servers = dips://127.0.0.1:9135/Configuration/Server\npilot_isolation = process\n"
     )
     debian12_worker.wait_said("cert -----BEGIN CERTIFICATE-----")
