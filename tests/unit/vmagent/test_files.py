@@ -54,7 +54,7 @@ def test_a_file_belongs_to_its_owner_before_it_is_there(tmp_path: Path, monkeypa
     assert given == [(7, 8, False)]
 
 
-@pytest.mark.parametrize("place", ["os.replace", "os.fchmod", "tempfile.mkstemp"])
+@pytest.mark.parametrize("place", ["os.replace", "os.fchmod", "os.open"])
 def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     def full(*_arguments: object, **_named: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

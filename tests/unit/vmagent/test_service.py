@@ -339,7 +339,7 @@ def test_logs_are_kept_before_the_end_and_their_loss_ends_nothing(make: Make, mo
         machine.asked.append(f"save {place} {name.rpartition('-')[0]}")
         raise AgentError("no room")
 
-    monkeypatch.setattr(service, "save_logs", save)
+    monkeypatch.setattr("b2ct_vmagent.logs.save_logs", save)
     machine.at(20, lambda: machine.order("HALT"))
     machine.live()
     assert machine.asked[1:] == [f"stop {UNIT}", "save /logs torino-0", "--no-block poweroff"]

@@ -147,7 +147,7 @@ def test_an_address_that_is_taken_has_a_host_and_a_port(option: str, data: st.Da
 @pytest.mark.parametrize(
     ("given", "missing"),
     [
-        ({"pilot_kind": "dirac"}, {"dirac_pilot", "dirac_servers", "dirac_site", "vo"}),
+        ({"pilot_kind": "dirac"}, {"dirac_pilot", "dirac_servers", "dirac_site", "dirac_ce", "dirac_queue", "vo"}),
         ({"pilot_kind": "htcondor", "vo": "belle"}, {"condor_collector", "condor_domain"}),
         ({"dirac_manager": "dips://d:9163/A/B", "vo": "belle"}, {"dirac_site"}),
         ({"diracx_url": "https://x", "dirac_site": "a"}, {"vo"}),
