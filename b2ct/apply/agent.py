@@ -35,7 +35,7 @@ _SOURCES = "vmagent/b2ct_vmagent/"
 _FILES = "vmagent/files/"
 _PROGRAMS = ("usr/libexec/b2ct-vm/agent", "usr/bin/b2ct-agent")
 
-_MAIN = b"from b2ct_vmagent.cli import run\n\nrun()\n"
+_MAIN = b"from b2ct_vmagent.__main__ import start\n\nstart()\n"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time stamp that a zip can hold, for every member: the same sources give the same bytes."""
 

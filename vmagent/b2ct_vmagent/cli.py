@@ -3,10 +3,7 @@
 import argparse
 import json
 import os
-import signal
 import sys
-import threading
-from types import FrameType
 from typing import Callable, Dict, List, Optional
 
 from b2ct_vmagent import __version__
@@ -21,7 +18,7 @@ from b2ct_vmagent.pilots import copy_secrets, prepare_pilot, record_end
 from b2ct_vmagent.programs import run_program
 from b2ct_vmagent.reports import Order
 from b2ct_vmagent.scratch import prepare_scratch
-from b2ct_vmagent.service import Agent
+from b2ct_vmagent.service import serve
 from b2ct_vmagent.settings import KEYS, MOST_PILOTS
 from b2ct_vmagent.status import load_status, render_status
 
@@ -81,17 +78,8 @@ def _make_parser() -> argparse.ArgumentParser:
 
 
 def _run(_chosen: argparse.Namespace, paths: Paths) -> int:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
-    Agent(paths, threading.Event()).run()
+    serve(paths)
     return 0
-
-
-def _end(_number: int, _frame: Optional[FrameType]) -> None:
-    """End from wherever the agent is, also from a program that it waits for; a second signal changes nothing."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    sys.exit(0)
 
 
 def _status(chosen: argparse.Namespace, paths: Paths) -> int:

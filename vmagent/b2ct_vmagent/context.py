@@ -1,7 +1,6 @@
 """Finds the VM's context: OpenNebula's CD, what one-context left, and the agent's own file."""
 
 import configparser
-import glob
 import os
 import re
 from typing import Dict, List, NamedTuple, Optional, Tuple
@@ -57,6 +56,13 @@ def load_context(paths: Paths) -> Context:
     return Context(settle_credentials(settings), values, token, tuple(problems + wrong))
 
 
+def _drives(paths: Paths) -> List[str]:
+    """Return the CD drives."""
+    folder = paths.at("/dev")
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    return [os.path.join(folder, name) for name in names if re.fullmatch("sr[0-9]+", name)]
+
+
 def _read(path: str, problems: List[str]) -> Optional[str]:
     try:
         return read_text(path)
@@ -90,7 +96,7 @@ def save_cd(paths: Paths, run: Runner = run_program) -> Optional[str]:
         AgentError: the copies cannot be written.
     """
     run(["udevadm", "settle", "--timeout={:.0f}".format(SETTLE_S)], SETTLE_S + 5)
-    for device in (paths.at("/dev/disk/by-label/" + CD_LABEL), *sorted(glob.glob(paths.at("/dev/sr*")))):
+    for device in (paths.at("/dev/disk/by-label/" + CD_LABEL), *_drives(paths)):
         try:
             files = read_root_files(device, CD_LABEL)
         except AgentError:

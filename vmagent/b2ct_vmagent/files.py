@@ -1,7 +1,6 @@
 """Reading and writing small files: what is written appears whole or not at all."""
 
 import os
-import tempfile
 from typing import Optional, Tuple
 
 from b2ct_vmagent.errors import AgentError
@@ -57,7 +56,8 @@ def write_file(path: str, data: bytes, mode: int, owner: Optional[Tuple[int, int
         AgentError: it cannot be written.
     """
     try:
-        handle, temporary = tempfile.mkstemp(prefix=".b2ct-", dir=os.path.dirname(path))
+        temporary = os.path.join(os.path.dirname(path), ".b2ct-" + os.urandom(8).hex())
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import uuid
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from b2ct_vmagent.errors import AgentError
@@ -155,4 +154,4 @@ def _boot_word(paths: Paths) -> str:
         found = (read_text(paths.at("/proc/sys/kernel/random/boot_id")) or "").strip().replace("-", "")
     except AgentError:
         found = ""
-    return (found or uuid.uuid4().hex)[:8]
+    return (found or os.urandom(8).hex())[:8]

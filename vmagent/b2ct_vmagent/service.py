@@ -2,8 +2,11 @@
 
 import os
 import random
+import signal
+import sys
 import threading
 import time
+from types import FrameType
 from typing import Any, Callable, Dict, List, Optional
 
 from b2ct_vmagent.checks import Check, State, check_clock, check_disk, check_names, check_settings
@@ -253,7 +256,7 @@ class Agent:
         if not self._settings.save_logs:
             return
         try:
-            log("info", "kept the logs: {}".format(save_logs(self._settings.save_logs, self._uid)))
+            log("info", "kept the logs: {}".format(save_logs(self._paths, self._settings.save_logs, self._uid)))
         except AgentError as error:
             log("error", "the logs are lost: {}".format(error))
 
@@ -320,6 +323,20 @@ class Agent:
         cores, end_s = os.cpu_count() or 1, self._end_s(time.monotonic())
         place = self._paths.machine_features
         self._keep(place, lambda: write_machine_features(self._paths, self._settings, cores, end_s))
+
+
+def serve(paths: Paths) -> None:
+    """Be the agent until SIGTERM or SIGINT."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    Agent(paths, threading.Event()).run()
+
+
+def _end(_number: int, _frame: Optional[FrameType]) -> None:
+    """End from wherever the agent is, also from a program that it waits for; a second signal changes nothing."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(0)
 
 
 def _latest(*moments_s: Optional[float]) -> Optional[float]:

@@ -335,11 +335,11 @@ def test_what_cannot_be_set_up_is_a_problem_of_the_settings(make: Make) -> None:
 def test_logs_are_kept_before_the_end_and_their_loss_ends_nothing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = make(PILOT + "save_logs = /logs\n")
 
-    def save(place: str, name: str) -> str:
+    def save(_paths: object, place: str, name: str) -> str:
         machine.asked.append(f"save {place} {name.rpartition('-')[0]}")
         raise AgentError("no room")
 
-    monkeypatch.setattr("b2ct_vmagent.logs.save_logs", save)
+    monkeypatch.setattr("b2ct_vmagent.service.save_logs", save)
     machine.at(20, lambda: machine.order("HALT"))
     machine.live()
     assert machine.asked[1:] == [f"stop {UNIT}", "save /logs torino-0", "--no-block poweroff"]
