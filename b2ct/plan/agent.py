@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from b2ct.site.central import DiracScheduler, DiracxScheduler, HtcondorScheduler
+from b2ct.site.central import DiracScheduler, DiracxScheduler, HtcondorScheduler, names_credentials
 from b2ct.site.host import ASK
 from b2ct.site.pilot import CommandPilot, DiracPilot, HtcondorPilot, Stop
 from b2ct.site.types import Role
@@ -41,20 +41,9 @@ def agent_options(site: Site, community: Community, queue: str = "", *, onegate:
         **_pilot_options(community),
         **_central_options(site, community, queue),
         **_stop_options(community),
-        "credentials": "onegate" if onegate and _has_credentials(site) else "file",
+        "credentials": "onegate" if onegate and names_credentials(site.central) else "file",
     }
     return {name: text for name, text in options.items() if text and text != DEFAULTS.get(name)}
-
-
-def _has_credentials(site: Site) -> bool:
-    """Return whether the site file names credentials for virtual machines."""
-    match site.central:
-        case DiracScheduler() as dirac:
-            return dirac.certificate is not None and dirac.key is not None
-        case DiracxScheduler() | HtcondorScheduler() as central:
-            return central.token is not None
-        case None:
-            return False
 
 
 def ce_name(site: Site, dirac: DiracScheduler, vo: str) -> str:

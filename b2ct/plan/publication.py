@@ -332,7 +332,9 @@ class _Planner:
             "B2CT_SCRATCH": "/dev/vdb" if scratch else "",
         }
         worker = community if kind is Kind.WORKER else None
-        more = agent_options(self.site, worker, queue, onegate=self.onegate) if worker else {}
+        # `b2ct credentials` answers machines by the mark that an import puts on their template, and on no other
+        answered = self.onegate and self.facts is not None
+        more = agent_options(self.site, worker, queue, onegate=answered) if worker else {}
         named = {f"B2CT_{option.upper()}": value for option, value in more.items()}
         return tuple((name, value) for name, value in {**values, **named}.items() if value)
 

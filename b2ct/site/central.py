@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from b2ct.site.types import AbsolutePath, DomainName, HostOrAddress, Name, SecretRef, SiteModel, Url, pattern
+from b2ct.site.types import AbsolutePath, DomainName, HostOrAddress, Name, SecretRef, SiteModel, pattern
 
 DiracSiteName = Annotated[
     str, pattern(r"^[A-Za-z0-9-]+\.[A-Za-z0-9-]+\.[a-z]{2,3}$", 64, "a DIRAC site name such as LCG.Torino.it")
@@ -29,6 +29,16 @@ CloudUrl = Annotated[
         "the https URL of OpenNebula's XML-RPC API, https://host:port/RPC2 (DIRAC's driver knows no other)",
     ),
 ]
+
+DiracxUrl = Annotated[
+    str,
+    pattern(
+        r"^(https://[A-Za-z0-9.-]+|http://(localhost|127\.0\.0\.1|\[::1\]))(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$",
+        300,
+        "the https URL of DiracX, https://host:port: tokens travel to it (http only on this machine's own loopback)",
+    ),
+]
+"""A refresh token in clear could be used by everybody who sees it; a test's DiracX is on loopback."""
 
 
 class DiracScheduler(SiteModel):
@@ -64,12 +74,13 @@ class DiracxScheduler(SiteModel):
 
     kind: Literal["diracx"]
     """The scheduler's kind."""
-    url: Url
-    """URL of DiracX."""
+    url: DiracxUrl
+    """URL of DiracX, https."""
     site_name: DiracSiteName
     """The site's name in DIRAC, ``LCG.Torino.it``."""
     token: SecretRef | None = None
-    """Refresh token for registration."""
+    """Refresh token, a file with one line: for ``b2ct register``, and for the access tokens that ``b2ct credentials``
+    gives to the virtual machines. It is replaced whenever it is used."""
 
 
 class HtcondorScheduler(SiteModel):
@@ -84,8 +95,19 @@ class HtcondorScheduler(SiteModel):
     trust_domain: DomainName | None = None
     """TRUST_DOMAIN of the pool, which its tokens name; left out: the collector's host."""
     token: SecretRef | None = None
-    """IDTOKEN with which virtual machines advertise themselves."""
+    """File with the IDTOKENs with which virtual machines advertise themselves, one a line, one for each community."""
 
 
 Central = Annotated[DiracScheduler | DiracxScheduler | HtcondorScheduler, Field(discriminator="kind")]
 """The central scheduler."""
+
+
+def names_credentials(central: Central | None) -> bool:
+    """Return whether the site file names credentials for virtual machines."""
+    match central:
+        case DiracScheduler():
+            return central.certificate is not None and central.key is not None
+        case DiracxScheduler() | HtcondorScheduler():
+            return central.token is not None
+        case None:
+            return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from b2ct.errors import Severity
-from b2ct.site.central import DiracScheduler, HtcondorScheduler
+from b2ct.site.central import DiracScheduler, DiracxScheduler, HtcondorScheduler, names_credentials
 from b2ct.site.findings import Finding
 from b2ct.site.pilot import CommandPilot, DiracPilot, HtcondorPilot
 
@@ -24,8 +24,26 @@ def check_central(site: Site) -> Iterator[Finding]:
     """Return what is wrong with pilots and the central scheduler."""
     for i, community in enumerate(site.vo):
         yield from _check_pilot(site, community, ("vo", i, "pilot"))
-    if isinstance(site.central, DiracScheduler):
-        yield from _check_dirac(site, site.central)
+    match site.central:
+        case DiracScheduler() as dirac:
+            yield from _check_dirac(site, dirac)
+        case DiracxScheduler() | HtcondorScheduler() as central:
+            yield from _check_token(central)
+    if site.opennebula.onegate is False and names_credentials(site.central):
+        message = "without OneGate, virtual machines do not get the credentials that central names by themselves"
+        hint = "onegate: true, or bring them with b2ct contextualize"
+        yield Finding(("opennebula", "onegate"), message, hint, Severity.WARNING)
+
+
+def _check_token(central: DiracxScheduler | HtcondorScheduler) -> Iterator[Finding]:
+    """Return whether the token is where new ones can be put."""
+    if central.token is None or central.token.startswith("file:"):
+        return
+    if isinstance(central, DiracxScheduler):
+        message = "DiracX replaces most tokens whenever they are used, and the new one has to go into a file"
+    else:
+        message = "b2ct register puts the pool's tokens into a file, and refuses any other place"
+    yield Finding(("central", "token"), message, "token: file:PATH", Severity.WARNING)
 
 
 def _check_pilot(site: Site, community: Community, loc: Loc) -> Iterator[Finding]:
@@ -37,11 +55,11 @@ def _check_pilot(site: Site, community: Community, loc: Loc) -> Iterator[Finding
     pilot, central = community.pilot, site.central
     if isinstance(pilot, DiracPilot):
         if not isinstance(central, DiracScheduler):
-            yield Finding(loc, "DIRAC's pilot needs DIRAC", "central: {kind: dirac, ...}")
+            yield Finding((*loc, "kind"), "DIRAC's pilot needs DIRAC", "central: {kind: dirac, ...}")
         if pilot.script.startswith("https:") and pilot.sha256 is None:
             yield Finding((*loc, "script"), "what comes from a URL has to have a checksum", "sha256: HEX")
     elif isinstance(pilot, HtcondorPilot) and not isinstance(central, HtcondorScheduler):
-        yield Finding(loc, "HTCondor's daemons need a pool", "central: {kind: htcondor, ...}")
+        yield Finding((*loc, "kind"), "HTCondor's daemons need a pool", "central: {kind: htcondor, ...}")
 
 
 def pilot_words(community: Community) -> dict[str, str]:

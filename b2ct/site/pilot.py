@@ -149,7 +149,16 @@ class Stop(SiteModel):
     """So long before the end of its lifetime it takes no more work."""
 
 
+def _never(value: object) -> object:
+    if value != "never":
+        raise ValueError(
+            f"{value!r} has to be 'never' or a mapping of times in seconds, such as {{lifetime_s: 604800}}"
+        )
+    return value
+
+
 StopPolicy = Annotated[
-    Annotated[Literal["never"], Tag("words")] | Annotated[Stop, Tag("mapping")], Discriminator(_form)
+    Annotated[Literal["never"], BeforeValidator(_never), Tag("words")] | Annotated[Stop, Tag("mapping")],
+    Discriminator(_form),
 ]
 """``never``, or when."""

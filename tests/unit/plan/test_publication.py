@@ -8,6 +8,7 @@ from b2ct.errors import Severity
 from b2ct.plan.publication import Publication, VmTemplate, check_bundles, choose_bundle, make_publication
 from b2ct.site.model import Site
 from tests.unit.plan.bundles import BUNDLES, FACTS, shipped_bundle
+from tests.unit.plan.test_agent import DIRAC
 from tests.unit.site.sites import KEY, SITE
 
 
@@ -154,3 +155,14 @@ def test_the_number_of_a_cluster_has_to_be_asked_for() -> None:
     assert (publication.templates[0].cluster_id, findings) == (101, ())
     _, findings = make_publication(site, BUNDLES, None, onegate=True)
     assert [f.message for f in findings] == ["OpenNebula's number of the cluster fast is not known"]
+
+
+def test_only_what_an_import_marks_asks_for_credentials() -> None:
+    central = {**DIRAC, "certificate": "file:c", "key": "file:k"}
+    site = site_with({"bundle": "belle2-worker", "vo": "belle"}, central=central)
+    (imported,), (by_hand,) = (
+        make_publication(site, BUNDLES, facts, onegate=True)[0].templates for facts in (FACTS, None)
+    )
+    assert dict(imported.context)["B2CT_CREDENTIALS"] == "onegate"
+    assert "B2CT_CREDENTIALS" not in dict(by_hand.context)
+    assert by_hand.onegate

@@ -82,7 +82,7 @@ def test_a_secret_that_stands_in_the_file_is_not_shown() -> None:
         ("media: 3", "media: '3' has to hold keys"),
         ("hosts: 3", "hosts: '3' has to be a list"),
         ("users: [{name: a, ssh_keys: [ssh-rsa nonsense]}]", "users.0.ssh_keys.0: not an OpenSSH public key"),
-        ("central: {kind: slurm}", "central: has to be 'dirac', 'diracx', 'htcondor'"),
+        ("central: {kind: slurm}", "central.kind: 'slurm' has to be one of 'dirac', 'diracx', 'htcondor'"),
         ("sources: {proxy: 'http://u:p@proxy:3128'}", "must not carry a user or password"),
     ],
 )
@@ -131,19 +131,20 @@ def test_a_value_that_may_be_a_secret_is_never_shown(text: str) -> None:
             "10.10.0.300/24",
             "networks.service.cidr: '10.10.0.300/24' is not a valid IPv4 network",
         ),
-        ("networks.private.vlan", "5000", "networks.private.vlan: '5000' should be less than or equal to 4094"),
+        ("networks", {"service": {"cidr": "x"}}, "networks.service.cidr: 'x' is not a valid IPv4 network"),
+        ("networks.private.vlan", "5000", "networks.private.vlan: '5000' has to be at most 4094"),
         ("hosts.1.disks.0.size", "480", "is the unit missing?"),
         ("hosts.0.links.0.address", "10.10.0.321", "'10.10.0.321' is not a valid IPv4 address"),
     ],
 )
-def test_one_mistake_gives_one_problem(path: str, value: str, only: str) -> None:
+def test_one_mistake_gives_one_problem(path: str, value: object, only: str) -> None:
     (problem,) = problems(json.dumps(changed(path, value)))
     assert only in problem
 
 
 def test_a_number_that_is_no_size_lacks_no_unit() -> None:
     (problem,) = problems(json.dumps(changed("vms", [{"bundle": "belle2-worker", "vo": "belle", "cores": ["0"]}])))
-    assert problem.endswith("vms.0.cores.0: '0' should be greater than or equal to 1")
+    assert problem.endswith("vms.0.cores.0: '0' has to be at least 1")
 
 
 def test_mistakes_in_the_base_do_not_hide_the_others() -> None:
