@@ -102,6 +102,9 @@ def _resolves(name: str) -> bool:
             answers.append(False)
 
     thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:  # too many wait for a resolver already
+        return False
     thread.join(RESOLVE_S)
     return answers == [True]

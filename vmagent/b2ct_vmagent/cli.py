@@ -14,7 +14,7 @@ from b2ct_vmagent.errors import AgentError
 from b2ct_vmagent.log import log
 from b2ct_vmagent.orders import Note, write_note
 from b2ct_vmagent.paths import Paths
-from b2ct_vmagent.pilots import copy_secrets, prepare_pilot, record_end
+from b2ct_vmagent.pilots import prepare_pilot, record_end, renew_secrets
 from b2ct_vmagent.programs import run_program
 from b2ct_vmagent.reports import Order
 from b2ct_vmagent.scratch import prepare_scratch
@@ -147,7 +147,7 @@ def _pilot(chosen: argparse.Namespace, paths: Paths) -> int:
         record_end(paths, settings, chosen.number, dict(os.environ))
         return 0
     if chosen.secrets:
-        copy_secrets(paths, settings, chosen.number)
+        renew_secrets(paths, settings, chosen.number)
         return 0
     print("runs in {}".format(prepare_pilot(paths, settings, chosen.number)))
     return 0

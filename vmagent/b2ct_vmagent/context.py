@@ -31,6 +31,13 @@ class Context(NamedTuple):
     problems: Tuple[str, ...]
     """A sentence for each thing that is wrong."""
 
+    @property
+    def wants_pilot(self) -> bool:
+        """Whether this machine is to run pilots, also when what is said about them is wrong."""
+        return self.settings.has_pilot or any(
+            option in self.values for option in ("pilot", "pilot_kind", "dirac_pilot")
+        )
+
 
 def load_context(paths: Paths) -> Context:
     """Return the context: the CD wins over what one-context left, both win over agent.conf."""

@@ -20,13 +20,15 @@ from b2ct_vmagent.pilots import (
     unit_name,
     was_started,
 )
-from b2ct_vmagent.policies import ACTIVE_CORES, BAD_PILOT
+from b2ct_vmagent.policies import ACTIVE_CORES, BAD_PILOT, BAD_SERVICE, NO_WORK
 from b2ct_vmagent.programs import Done, Runner
 from b2ct_vmagent.reports import Outcome
 from b2ct_vmagent.settings import Settings
 
 SYSTEMCTL_S = 30.0
 STOP_S = 120.0
+MOST_FAILURES = 5
+"""After so many failures one after the other no pilot is started again."""
 DRAIN_AGAIN_S = 60.0
 """A pilot that goes on is asked again: it may have been starting when it was asked first."""
 
@@ -46,6 +48,10 @@ class Crew:
         self._cpu_s: Dict[int, float] = {}
         self._looked_s: Optional[float] = None
         self._asked_s: Dict[int, float] = {}
+        self.blind = False
+        """Whether what runs could not be seen at the last look."""
+        self._began_with: Dict[int, Optional[float]] = {}
+        """By pilot that runs: when a payload had last been seen as it began."""
 
     @property
     def cpu_s(self) -> float:
@@ -62,6 +68,9 @@ class Crew:
         running = self.running()
         if running and self._life.began_s is None:
             self._life.began_s = now_s  # what was written down is lost
+        self.blind = False
+        for number in running:
+            self._began_with.setdefault(number, self._life.busy_s)
         payloads: List[str] = []
         used_s = 0.0
         for number in self._numbers:
@@ -70,6 +79,7 @@ class Crew:
                 work = self._watch.look(unit, self._pattern(number)) if number in running else None
             except AgentError as error:  # no answer is no proof that payloads have ended
                 log("error", str(error))
+                self.blind = True
                 payloads += [name for name in self._life.running if name.startswith("{}/".format(number))]
                 continue
             used_s += self._spend(number, work)
@@ -77,6 +87,17 @@ class Crew:
         passed_s = 0.0 if self._looked_s is None else now_s - self._looked_s
         self._looked_s = now_s
         self._life.saw(payloads, active=passed_s > 0 and used_s / passed_s >= ACTIVE_CORES, now_s=now_s)
+        self._weigh(running)
+
+    def _weigh(self, running: Sequence[int]) -> None:
+        """Count no plain command as a payload that failed, or found no work."""
+        life = self._life
+        for number in [number for number in self._began_with if number not in running]:
+            busy_s = self._began_with.pop(number)
+            ended = load_end(self._paths, number)
+            code = judge_end(ended, life.done).code if ended else NO_WORK
+            if code >= NO_WORK and not self._pattern(number):
+                life.done, life.busy_s = max(0, life.done - 1), busy_s
 
     def _spend(self, number: int, work: Optional[Work]) -> float:
         """Return the CPU time that a pilot has used since the last look; what an ended one used is kept."""
@@ -100,7 +121,8 @@ class Crew:
     def ended(self) -> Optional[Outcome]:
         """Return the outcome when all pilots have ended for good: the gravest one counts; None before."""
         ends = [load_end(self._paths, number) for number in self._numbers]
-        if self._settings.pilot_again_s or not ends or any(end is None for end in ends):
+        again = self._settings.pilot_again_s and self._life.failures < MOST_FAILURES
+        if again or not ends or any(end is None for end in ends):
             return None
         return max(judge_end(end, self._life.done) for end in ends if end is not None)
 
@@ -109,6 +131,8 @@ class Crew:
         for number in self._numbers:
             ended = load_end(self._paths, number)
             if was_started(self._paths, number) and not self._is_due(ended, now_s):
+                continue
+            if ended is not None and not self._may_start_again(ended):
                 continue
             if self._life.began_s is None:
                 self._life.began_s = now_s
@@ -120,6 +144,12 @@ class Crew:
         """Return whether a pilot that ended is to start again."""
         pause_s = self._settings.pilot_again_s
         return ended is not None and pause_s > 0 and now_s - ended.at_s >= pause_s
+
+    def _may_start_again(self, ended: Ended) -> bool:
+        """Count failures in a row; return whether a pilot that ended so may have another try."""
+        life = self._life
+        life.failures = life.failures + 1 if judge_end(ended, life.done).code >= BAD_SERVICE else 0
+        return life.failures < MOST_FAILURES
 
     def drain(self, now_s: float) -> None:
         """Ask the pilots to take no more work, by the ExecReload of their units, which runs as the pilot's own user."""

@@ -30,6 +30,10 @@ class Life:
     def __init__(self, path: str) -> None:
         self._path = path
         self.ending: Optional[Ending] = None
+        self.unready_s: Optional[float] = None
+        """Since when the machine has not been ready; None while it is."""
+        self.failures = 0
+        """Pilots that failed one after the other."""
         self.halting = False
         """The outcome was told and power-off was asked for, or is about to be."""
         self.began_s: Optional[float] = None
@@ -63,11 +67,12 @@ class Life:
         if ending is not None:
             outcome = Outcome(int(ending["code"]), str(ending["text"]))
             self.ending = Ending(outcome, bool(ending["forced"]), float(ending["since_s"]))
-        for name in ("began_s", "busy_s", "active_s"):
+        for name in ("began_s", "busy_s", "active_s", "unready_s"):
             setattr(self, name, None if document[name] is None else float(document[name]))
         self.halting = bool(document["halting"])
         self.running = [str(name) for name in document["running"]]
-        self.done, self.spent_cpu_s = int(document["done"]), float(document["spent_cpu_s"])
+        self.done, self.failures = int(document["done"]), int(document["failures"])
+        self.spent_cpu_s = float(document["spent_cpu_s"])
 
     def save(self) -> None:
         """Write it down, if it has changed.
@@ -89,6 +94,8 @@ class Life:
             "began_s": self.began_s,
             "busy_s": self.busy_s,
             "active_s": self.active_s,
+            "unready_s": self.unready_s,
+            "failures": self.failures,
             "running": self.running,
             "done": self.done,
             "spent_cpu_s": self.spent_cpu_s,
@@ -128,10 +135,11 @@ def load_uid(paths: Paths, site: str, vmid: str) -> str:
         kept = (read_text(paths.uid) or "").strip()
     except AgentError:
         kept = ""
-    if re.fullmatch(r"[A-Za-z0-9.-]{1,140}", kept):
-        return kept
     words = [re.sub(r"[^A-Za-z0-9.-]", "-", word)[:60] for word in (site or "site", vmid or "0")]
-    uid = "-".join([*words, _boot_word(paths)])
+    begin = "-".join([*words, ""])
+    if kept.startswith(begin) and re.fullmatch(r"[A-Za-z0-9]{8}", kept[len(begin) :]):
+        return kept  # another number means that this disk is a copy of another machine's
+    uid = begin + _boot_word(paths)
     try:
         make_folder(os.path.dirname(paths.uid))
         write_file(paths.uid, (uid + "\n").encode("ascii"), 0o600)

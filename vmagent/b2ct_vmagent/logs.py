@@ -11,8 +11,8 @@ from b2ct_vmagent.web import ask
 
 JOURNAL_S = 60.0
 UPLOAD_S = 60.0
-MOST_LINES = 100000
-"""Lines of the journal that are kept: the last ones."""
+MOST_BYTES = 8 << 20
+"""Of the journal's end: it may hold anything that payloads say, and the agent's memory has a limit."""
 GZIP = 16 + zlib.MAX_WBITS
 """Has zlib write gzip's form (zlib's deflateInit2)."""
 PIECE_BYTES = 1 << 16
@@ -36,15 +36,14 @@ def save_logs(paths: Paths, place: str, name: str) -> str:
 
 
 def _pack(folder: str) -> bytes:
-    """Return the packed journal; it goes through a file of ``folder``, for it can be larger than the agent may grow."""
+    """Return the packed journal; it goes through a file of ``folder``."""
     path = os.path.join(folder, ".journal")
-    argv = ["journalctl", "--no-pager", "-b", "-o", "short-iso", "-n", str(MOST_LINES), "-u", "b2ct-vm-*"]
+    command = "journalctl --no-pager -b -o short-iso -u 'b2ct-vm-*' | tail -c {}".format(MOST_BYTES)
     with open(path, "w+b", opener=lambda file, flags: os.open(file, flags, 0o600)) as journal:
         os.unlink(path)
-        done = run_into(argv, JOURNAL_S, journal)
-        if done.code != 0:
-            why = done.output or "exit code {}".format(done.code)
-            raise AgentError("the journal cannot be read: {}".format(why))
+        done = run_into(["/bin/sh", "-c", command], JOURNAL_S, journal)
+        if done.code != 0 or journal.seek(0, os.SEEK_END) == 0:
+            raise AgentError("the journal cannot be read: {}".format(done.output or "it is empty"))
         journal.seek(0)
         return _squeeze(journal)
 

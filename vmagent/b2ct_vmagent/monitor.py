@@ -35,7 +35,6 @@ class Work(NamedTuple):
 
     payloads: FrozenSet[str] = frozenset()
     """What tells payloads apart: the pattern's first group, or the process id."""
-    processes: int = 0
     cpu_s: float = 0.0
     """CPU time used since the unit began."""
 
@@ -99,7 +98,7 @@ class UnitWatch:
             return None
         self._groups[unit] = group
         numbers = [number for part, _, _ in os.walk(folder) for number in _read(part + "/cgroup.procs").split()]
-        return Work(self._payloads(numbers, pattern), len(numbers), self._cpu_s(folder, group))
+        return Work(self._payloads(numbers, pattern), self._cpu_s(folder, group))
 
     def _ask(self, unit: str) -> str:
         """Return the control group of a unit, such as ``/system.slice/x.service``; empty when it does not run."""

@@ -24,17 +24,15 @@ def one_quote(value: str) -> str:
 
 def make_facts(news: News) -> Dict[str, str]:
     """Return the attributes that a VM has in OpenNebula: what people and other tools see of it there."""
-    facts = {
+    return {
         "READY": "YES" if news.ready and news.outcome is None else "NO",
         "B2CT_AGENT": __version__,
         "B2CT_ERROR": news.error,
         "B2CT_STATE": news.state.value,
         "B2CT_LOAD": "{:.2f}".format(news.load),
         "B2CT_JOBS": str(news.jobs),
+        "B2CT_SHUTDOWN_MESSAGE": "" if news.outcome is None else str(news.outcome),
     }
-    if news.outcome is not None:
-        facts["B2CT_SHUTDOWN_MESSAGE"] = str(news.outcome)
-    return facts
 
 
 def render_facts(facts: Dict[str, str]) -> str:

@@ -105,27 +105,39 @@ def prepare_pilot(paths: Paths, settings: Settings, number: int) -> str:
     pilot = make_pilot(settings, slot)
     for name, (text, mode) in pilot.files.items():
         write_file(os.path.join(folder, name), text.encode("utf-8"), mode)
-    copy_secrets(paths, settings, number)
+    _copy_secrets(paths, settings, number, (owner.st_uid, owner.st_gid))
     before = _environment(settings, slot)
     write_file(os.path.join(folder, "drain"), (before + pilot.drain).encode("utf-8"), 0o644)
     write_file(os.path.join(folder, "start"), (before + pilot.start).encode("utf-8"), 0o644)
     return slot.folder
 
 
-def copy_secrets(paths: Paths, settings: Settings, number: int) -> None:
-    """Give a pilot what it shows to its centre, for its own user alone; again when that was renewed. Done as root.
+def renew_secrets(paths: Paths, settings: Settings, number: int) -> None:
+    """Give a pilot that runs what it shows to its centre anew, for its own user alone; done as root.
+
+    The user is that of the first copies: outside of the pilot's unit, its StateDirectory may belong to nobody
+    (systemd 257, id-mapped mounts).
 
     Raises:
         AgentError: there is nothing to copy, or it cannot be copied.
     """
+    for target, _ in _copies(paths, settings, number):
+        try:
+            owner = os.stat(target)
+        except OSError as error:
+            raise AgentError("{}: {}".format(error.filename, error.strerror))
+        _copy_secrets(paths, settings, number, (owner.st_uid, owner.st_gid))
+        return
+
+
+def _copy_secrets(paths: Paths, settings: Settings, number: int, owner: Tuple[int, int]) -> None:
     try:
-        owner = os.stat(paths.pilot_state(number))
         for target, source in _copies(paths, settings, number):
             moment_ns = os.stat(source).st_mtime_ns if os.path.exists(source) else None
             text = read_text(source)
             if text is None or moment_ns is None:
                 raise AgentError("{} is not there".format(source))
-            write_file(target, text.encode("utf-8"), 0o600, (owner.st_uid, owner.st_gid))
+            write_file(target, text.encode("utf-8"), 0o600, owner)
             os.utime(target, ns=(moment_ns, moment_ns))  # of the original: the clock may be set back before the next
     except OSError as error:
         raise AgentError("{}: {}".format(error.filename, error.strerror))
@@ -228,6 +240,9 @@ def record_end(paths: Paths, settings: Settings, number: int, environment: Dict[
         "at_s": time.monotonic(),
     }
     make_folder(paths.pilot(number))
+    for name in ("hostcert.pem", "hostkey.pem"):  # their user is no more, and its number may become another's
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(paths.pilot(number), name))
     write_file(os.path.join(paths.pilot(number), "result"), json.dumps(ended).encode("utf-8"), 0o644)
 
 

@@ -39,6 +39,8 @@ class Seen(NamedTuple):
     """Since the machine was last ready; 0 while it is."""
     ended: Optional[Outcome] = None
     """Set when every pilot has ended and none is to start again."""
+    wants_pilot: bool = True
+    """Whether a pilot is asked for, be it one that cannot be."""
 
 
 class Verdict(NamedTuple):
@@ -53,7 +55,7 @@ def judge(settings: Settings, seen: Seen) -> Optional[Verdict]:
 
     A setting of 0 seconds and ``stop = never`` switch a policy off. Only the lifetime's end takes payloads with it.
     """
-    if settings.stop == "never" or not settings.has_pilot:
+    if settings.stop == "never" or not seen.wants_pilot:
         return None
     return _by_age(settings, seen) or _by_work(settings, seen) or _by_trouble(settings, seen)
 

@@ -73,6 +73,9 @@ class News(NamedTuple):
     """CPU time that the pilots have used since boot."""
     moved_bytes: int = 0
     """Sent and received since boot, by all interfaces but loopback."""
+    free_memory_mib: int = 0
+    free_disk_mib: int = 0
+    """Where jobs write."""
     uptime_s: int = 0
     outcome: Optional[Outcome] = None
     """Set in the very last news before the machine goes."""

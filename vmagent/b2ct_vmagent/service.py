@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from types import FrameType
-from typing import Any, Callable, Dict, List, Optional
+from typing import Callable, Dict, List, Optional
 
 from b2ct_vmagent.checks import Check, State, check_clock, check_disk, check_names, check_settings
 from b2ct_vmagent.context import Context, load_context
@@ -35,10 +35,11 @@ TICK_S = 10.0
 """Between two looks at the pilots."""
 UNREADY_PERIOD_S = 10.0
 """While something fails it is checked more often: a squid or a DNS that comes late is no reason to wait long."""
-SLACK_S = 300.0
-"""How much longer than a period a round may take: every program that a check runs has its own limit."""
-SETTLE_S = 30.0
-"""A pilot that was just asked to end may have fetched a job a moment before."""
+FRESH_S = 600.0
+"""So long a round may take, and a status be true: every program that a check runs has its own limit."""
+SETTLE_S = 600.0
+"""So long an idle pilot may take to end by itself: it may have fetched a job a moment before, and DIRAC's looks for its
+stop file up to 7 minutes after the last time."""
 FAREWELL_S = 60.0
 """So long the outcome may take to arrive; then the machine goes without."""
 HASTY_FAREWELL_S = 15.0
@@ -76,7 +77,7 @@ def load_prepared(paths: Paths) -> Context:
 
 
 class Agent:
-    """One agent in one machine; all its memory is in the Life, so that a new one goes on where the last one was."""
+    """One agent in one machine; what matters of it is in the Life, so that a new one goes on where the last one was."""
 
     def __init__(self, paths: Paths, stop: threading.Event, run: Runner = run_program) -> None:
         self._paths = paths
@@ -91,8 +92,6 @@ class Agent:
         self._machine = Machine()
         self._status: Optional[Status] = None
         self._check_due_s = 0.0
-        self._unready_since_s: Optional[float] = None
-        self._shown: Dict[str, Any] = {}
         self._unwritten: Dict[str, str] = {}
         self._stuck = ""
         self._told: Optional[Outcome] = None
@@ -152,9 +151,9 @@ class Agent:
         if before is None or (status.ready, status.error) != (before.ready, before.error):
             log("info" if status.ready else "warning", "ready" if status.ready else "not ready: " + status.error)
         if status.ready:
-            self._unready_since_s = None
-        elif self._unready_since_s is None:
-            self._unready_since_s = now_s
+            self._life.unready_s = None
+        elif self._life.unready_s is None:
+            self._life.unready_s = now_s
         period_s = float(self._settings.period_s)
         if not status.ready:
             period_s = min(period_s, UNREADY_PERIOD_S)
@@ -207,8 +206,9 @@ class Agent:
             idle_for_s=since(_latest(life.busy_s, life.began_s)),
             quiet_for_s=since(_latest(life.active_s, life.began_s)),
             silent_for_s=min(central) if central else None,
-            unready_for_s=since(self._unready_since_s) or 0.0,
+            unready_for_s=since(life.unready_s) or 0.0,
             ended=self._crew.ended(),
+            wants_pilot=self._context.wants_pilot,
         )
 
     def _announce_end(self, now_s: float) -> None:
@@ -231,19 +231,21 @@ class Agent:
         if life.ending.forced or life.halting or not self._crew.running():
             return True
         idle_s = now_s - max(life.ending.since_s, life.busy_s or 0.0)
-        return not life.running and idle_s >= SETTLE_S
+        return not life.running and not self._crew.blind and idle_s >= SETTLE_S
 
     def _halt(self) -> None:
         """Go: end the pilots, keep the logs, tell the outcome, turn the power off; come back only if that failed."""
         ending = self._life.ending
         if ending is None:
             return
+        again = self._life.halting
         self._life.halting = True
         self._keep(self._paths.life, self._life.save)
         self._tell()
         log("info", "halts: {}".format(ending.outcome))
         self._crew.stop()
-        self._save_logs()
+        if not again:
+            self._save_logs()
         self._farewell(ending.outcome, FAREWELL_S)
         power_off(self._run, self._stop.wait)
         if not self._stop.is_set():
@@ -291,6 +293,8 @@ class Agent:
             done=life.done,
             cpu_s=self._crew.cpu_s,
             moved_bytes=machine.moved_bytes,
+            free_memory_mib=machine.free_memory_mib,
+            free_disk_mib=machine.free_disk_mib,
             uptime_s=int(machine.uptime_s),
             outcome=self._told,
         )
@@ -305,7 +309,7 @@ class Agent:
         return Phase.READY if status.ready else Phase.STARTING
 
     def _tell(self) -> None:
-        """Give the news to the reporters, and write the status when it changed or would soon be out of date."""
+        """Give the news to the reporters, and write the status."""
         news = self._news()
         for delivery in self._deliveries:
             delivery.offer(news)
@@ -313,11 +317,7 @@ class Agent:
         shown = news._replace(outcome=None if ending is None else ending.outcome)
         reports = {delivery.reporter.name: delivery.state() for delivery in self._deliveries}
         document = make_document(self._status or Status(()), self._settings, shown, reports, self._uid)
-        period_s = float(self._settings.period_s)
-        if document == self._shown.get("document") and time.monotonic() < self._shown["due_s"]:
-            return
-        if self._keep(self._paths.status, lambda: write_status(self._paths, document, period_s * 1.1 + SLACK_S)):
-            self._shown = {"document": document, "due_s": time.monotonic() + period_s}
+        self._keep(self._paths.status, lambda: write_status(self._paths, document, FRESH_S))
 
     def _write_features(self) -> None:
         cores, end_s = os.cpu_count() or 1, self._end_s(time.monotonic())

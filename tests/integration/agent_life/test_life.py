@@ -75,7 +75,7 @@ def test_a_failed_pilot_is_told(debian12_worker: Worker) -> None:
 def test_an_idle_machine_goes(debian12_worker: Worker) -> None:
     payload = "(exec -a payload-17 sleep 4)"
     debian12_worker.configure(
-        f"stop_no_jobs_s = 5\npayload_pattern = ^payload-(..)\npilot = bash -c '{payload}; exec sleep 600'\n"
+        f"stop_no_jobs_s = 5\npayload_pattern = ^payload-(..)\npilot = bash -c '{payload}; {UNTIL_ASKED}'\n"
     )
     debian12_worker.wait_report(lambda report: report["state"] == "working" and report["jobs"] == 1)
     debian12_worker.wait_gone(90)
@@ -85,7 +85,7 @@ def test_an_idle_machine_goes(debian12_worker: Worker) -> None:
 
 
 def test_what_never_got_a_job_goes(debian12_worker: Worker) -> None:
-    debian12_worker.configure("stop_fizzle_s = 3\npayload_pattern = nothing-like-this\npilot = sleep 600\n")
+    debian12_worker.configure("stop_fizzle_s = 3\npayload_pattern = nothing-like-this\npilot = " + UNTIL_ASKED + "\n")
     debian12_worker.wait_gone(90)
     assert debian12_worker.report()["outcome"] == "300 No job came in 3 s"
 
@@ -155,15 +155,17 @@ mkdir -p /opt/pilot; cat >/opt/pilot/dirac-pilot.py; chmod -R a+rX /opt/pilot
 """
 
 
-def test_a_dirac_pilot_gets_its_words_and_its_own_copy_of_the_credentials(debian12_worker: Worker) -> None:
-    container = debian12_worker.container
+def test_a_dirac_pilot_gets_its_words_and_its_own_copy_of_the_credentials(worker: Worker) -> None:
+    container = worker.container
+    # a file system that can map owners: systemd 257 then keeps a pilot's folder as nobody's
+    container.tell("sh", "-c", "mkdir -p -m 700 /var/lib/private; mount -t tmpfs -o mode=700 none /var/lib/private")
     container.tell("sh", "-c", KEY_PAIR, data=DIRAC_PILOT.encode())
-    debian12_worker.configure(
+    worker.configure(
         "pilot_kind = dirac\ndirac_pilot = /opt/pilot/dirac-pilot.py\ndirac_site = CLOUD.Rig.eu\n"
         "dirac_ce = one.rig.eu\ndirac_queue = worker\n"
         "dirac_servers = dips://127.0.0.1:9135/Configuration/Server\npilot_isolation = process\n"
     )
-    debian12_worker.wait_said("cert -----BEGIN CERTIFICATE-----")
+    worker.wait_said("cert -----BEGIN CERTIFICATE-----")
     said = container.tell("journalctl", "-o", "cat", "-u", "b2ct-vm-pilot@0")
     assert "--name CLOUD.Rig.eu --Name one.rig.eu" in said
     assert "PRIVATE" not in said
@@ -177,6 +179,9 @@ def test_a_dirac_pilot_gets_its_words_and_its_own_copy_of_the_credentials(debian
     copied = 'for i in $(seq 100); do cmp -s "$1" "$2" && exit; sleep 0.2; done; exit 1'
     container.tell("sh", "-c", copied, "sh", "/etc/b2ct-vm/hostcert.pem", "/run/b2ct-vm/pilots/0/hostcert.pem")
 
+    for name in ("hostcert.pem", "hostkey.pem"):
+        assert container.tell("stat", "-c", "%a %u", f"/run/b2ct-vm/pilots/0/{name}").split() == shown
+
     container.tell("b2ct-agent", "drain")
-    debian12_worker.wait_gone()
-    assert debian12_worker.report()["outcome"] == "100 Asked for inside the machine"
+    worker.wait_gone()
+    assert worker.report()["outcome"] == "100 Asked for inside the machine"

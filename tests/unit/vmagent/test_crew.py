@@ -70,7 +70,7 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
 
 
 def work(*payloads: str, cpu_s: float = 0.0) -> Work:
-    return Work(frozenset(payloads), len(payloads), cpu_s)
+    return Work(frozenset(payloads), cpu_s)
 
 
 def test_each_pilot_is_started_until_it_was(rig: Rig) -> None:

@@ -118,6 +118,13 @@ def test_two_machines_have_two_names(tmp_path: Path) -> None:
     assert load_uid(Paths(str(tmp_path / "a")), "x", "1") != load_uid(Paths(str(tmp_path / "b")), "x", "1")
 
 
+def test_a_copied_disk_has_a_name_of_its_own(paths: Paths) -> None:
+    first = load_uid(paths, "torino", "41")
+    assert load_uid(paths, "torino", "42").startswith("torino-42-")
+    assert load_uid(paths, "bari", "42").startswith("bari-42-")
+    assert load_uid(paths, "torino", "41").startswith("torino-41-") and first
+
+
 @given(st.text(max_size=128), st.text(max_size=10))
 def test_a_name_can_stand_anywhere(site: str, vmid: str) -> None:
     uid = load_uid(Paths("/proc/self/nowhere"), site, vmid)

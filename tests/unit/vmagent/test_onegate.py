@@ -51,7 +51,7 @@ READY = News(ready=True, state=Phase.READY)
 )
 def test_what_the_cloud_is_told(news: News, ready: str, state: str) -> None:
     facts = make_facts(news)
-    assert facts.pop("B2CT_SHUTDOWN_MESSAGE", None) == (str(news.outcome) if news.outcome else None)
+    assert facts.pop("B2CT_SHUTDOWN_MESSAGE") == (str(news.outcome) if news.outcome else "")
     assert facts == {
         "READY": ready,
         "B2CT_AGENT": __version__,

@@ -15,7 +15,6 @@ from b2ct_vmagent.paths import Paths
 from b2ct_vmagent.pilot_files import PilotFiles, Slot
 from b2ct_vmagent.pilots import (
     Ended,
-    copy_secrets,
     has_old_secrets,
     judge_end,
     load_end,
@@ -24,6 +23,7 @@ from b2ct_vmagent.pilots import (
     pilot_count,
     prepare_pilot,
     record_end,
+    renew_secrets,
     sh_quote,
     unit_name,
     was_started,
@@ -335,9 +335,38 @@ def test_what_is_renewed_is_copied_even_when_the_clock_was_set_back(
     secret.write_text("two", encoding="ascii")
     os.utime(secret, (1_000_000, 1_000_000))
     assert has_old_secrets(paths, COMMAND, 0)
-    copy_secrets(paths, COMMAND, 0)
+    renew_secrets(paths, COMMAND, 0)
     assert copy.read_text(encoding="ascii") == "two"
     assert not has_old_secrets(paths, COMMAND, 0)
+
+
+def test_renewed_copies_belong_to_whom_the_first_ones_do(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pilot(_settings: Settings, _slot: Slot) -> PilotFiles:
+        return PilotFiles("x", "", {}, "", (("hostcert.pem", "/cert"),))
+
+    monkeypatch.setattr(pilots, "make_pilot", pilot)
+    (tmp_path / "cert").write_text("one", encoding="ascii")
+    prepare_pilot(paths, COMMAND, 0)
+    owners: list[object] = []
+    monkeypatch.setattr(pilots, "write_file", lambda *words: owners.append(words[3]))
+    monkeypatch.setattr(paths.__class__, "pilot_state", lambda *_: "/nowhere")  # what it looks like outside of the unit
+    monkeypatch.setattr(os, "utime", lambda *_, **__: None)
+    renew_secrets(paths, COMMAND, 0)
+    assert owners == [(os.getuid(), os.getgid())]
+
+
+def test_no_copy_stays_when_the_pilot_has_ended(paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pilot(_settings: Settings, _slot: Slot) -> PilotFiles:
+        return PilotFiles("x", "", {}, "", (("hostkey.pem", "/key"),))
+
+    monkeypatch.setattr(pilots, "make_pilot", pilot)
+    (tmp_path / "key").write_text("key", encoding="ascii")
+    prepare_pilot(paths, COMMAND, 0)
+    assert Path(paths.pilot(0), "hostkey.pem").exists()
+    record_end(paths, COMMAND, 0, {})
+    assert not Path(paths.pilot(0), "hostkey.pem").exists()
 
 
 def test_settings_that_changed_under_a_pilot_renew_nothing(paths: Paths) -> None:

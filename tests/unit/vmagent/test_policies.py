@@ -70,7 +70,7 @@ def test_each_policy_at_its_limit(limit: str, seen: Seen, code: int, words: str)
     assert judge(on, Seen(*earlier)) is None
     assert judge(OFF, seen) is None
     assert judge(on._replace(stop="never"), seen) is None
-    assert judge(on._replace(pilot=""), seen) is None
+    assert judge(on, seen._replace(wants_pilot=False)) is None
 
 
 @given(settings, sights)
@@ -85,9 +85,9 @@ def test_only_the_end_of_the_lifetime_takes_payloads_with_it(settings: Settings,
 
 @given(settings, sights)
 def test_never_and_nothing_to_run_mean_never(settings: Settings, seen: Seen) -> None:
-    ended = seen._replace(ended=Outcome(200, "over"))
+    ended = seen._replace(ended=Outcome(200, "over"), wants_pilot=True)
     assert judge(settings._replace(stop="never"), ended) is None
-    assert judge(settings._replace(pilot=""), ended) is None
+    assert judge(settings, ended._replace(wants_pilot=False)) is None
     assert judge(OFF, seen) is None
     verdict = judge(OFF, ended)
     assert verdict is not None

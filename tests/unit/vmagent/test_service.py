@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from b2ct_vmagent import reporters, service
+from b2ct_vmagent import crew, reporters, service
 from b2ct_vmagent.checks import Check, State
 from b2ct_vmagent.context import load_context
 from b2ct_vmagent.errors import AgentError
@@ -86,6 +86,38 @@ def test_a_pilot_that_ended_starts_again_after_its_pause(make: Make) -> None:
     assert machine.asked == [f"--no-block start {UNIT}", "pause", f"--no-block start {UNIT}"]
 
 
+@pytest.mark.parametrize("pattern", ["", PATTERN])
+def test_a_pilot_that_fails_again_and_again_does_not_keep_the_machine(make: Make, pattern: str) -> None:
+    machine = make(PILOT + pattern + "pilot_again_s = 60\nstop_fizzle_s = 0\nstop_no_jobs_s = 0\n")
+    for after_s in range(30, 2000, 10):
+        machine.at(after_s, lambda: machine.end(UNIT, "exit-code", "3"))
+    machine.live(4000)
+    assert machine.off
+    assert machine.count(f"start {UNIT}") == crew.MOST_FAILURES
+    assert machine.outcome() == "700 The pilot failed: exit-code 3"
+    assert machine.life().done == 0
+
+
+def test_a_command_that_finds_no_work_again_and_again_is_no_work(make: Make) -> None:
+    machine = make(PILOT + "pilot_again_s = 60\nstop_fizzle_s = 900\n")
+    for after_s in range(30, 3000, 10):
+        machine.at(after_s, lambda: machine.end(UNIT))
+    words = machine.root / "var/lib/b2ct-vm-pilot/0/shutdown_message"
+    for after_s in range(25, 3000, 10):
+        machine.at(after_s, lambda: words.parent.is_dir() and words.write_text("300 nothing", encoding="ascii"))
+    machine.live(4000)
+    assert machine.off
+    assert machine.outcome() == "300 No job came in 900 s"
+
+
+@pytest.mark.parametrize("wrong", ["pilot_kind = dirack\n", "pilot_kind = dirac\n", "pilot = \x01\n"])
+def test_a_pilot_that_is_set_wrong_does_not_keep_the_machine(make: Make, wrong: str) -> None:
+    machine = make(wrong + "stop_unready_s = 500\n")
+    machine.live(2000)
+    assert machine.off
+    assert machine.outcome() == "500 Not ready for 500 s"
+
+
 def test_a_pilot_that_ended_does_not_start_again_on_a_machine_that_drains(make: Make) -> None:
     machine = make(PILOT + PATTERN + "pilots = 2\npilot_again_s = 20\n")
     machine.at(20, lambda: machine.begin(1, "payload-a"))
@@ -145,10 +177,10 @@ def test_drain_waits_for_payloads_and_asks_the_pilot_every_minute(make: Make, pa
     reloads = machine.count(f"--no-block reload {UNIT}")
     if payload:
         assert machine.now_s >= 100 + 365 + service.SETTLE_S - 10
-        assert 5 <= reloads <= 7
+        assert abs(reloads - (365 - 60 + service.SETTLE_S) / 60) < 2
     else:
         assert machine.now_s <= 100 + 60 + service.SETTLE_S + 20
-        assert reloads == 1
+        assert abs(reloads - service.SETTLE_S / 60) < 2
 
 
 def test_an_order_to_halt_waits_for_nothing(make: Make) -> None:
@@ -203,8 +235,8 @@ def test_a_payload_that_runs_is_left_alone_until_the_lifetime_is_over(make: Make
 def test_before_its_lifetime_is_over_it_drains(make: Make) -> None:
     machine = make(PILOT + PATTERN + "max_lifetime_s = 3000\ngrace_s = 1000\nstop_no_jobs_s = 0\nstop_fizzle_s = 0\n")
     machine.live()
-    assert 2000 <= machine.now_s < 2050
-    assert machine.count("reload") == 1
+    assert 0 <= machine.now_s - service.SETTLE_S - 2000 < 50
+    assert machine.count("reload") >= 1
 
 
 def test_never(make: Make) -> None:

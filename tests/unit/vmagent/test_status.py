@@ -40,7 +40,8 @@ def test_ready_unless_something_failed() -> None:
 
 
 def test_what_a_status_holds() -> None:
-    news = News(ready=True, state=Phase.DRAINING, jobs=2, done=5, outcome=Outcome(100, "power cut"))
+    news = News(ready=True, state=Phase.DRAINING, load=1.234, jobs=2, done=5, free_memory_mib=7, free_disk_mib=9)
+    news = news._replace(outcome=Outcome(100, "power cut"))
     assert document_of(GOOD, news) == {
         "format": FORMAT,
         "version": __version__,
@@ -50,6 +51,9 @@ def test_what_a_status_holds() -> None:
         "outcome": "100 power cut",
         "jobs": 2,
         "done": 5,
+        "load": 1.23,
+        "free_memory_mib": 7,
+        "free_disk_mib": 9,
         "checks": [
             {"name": "disk", "state": "ok", "detail": "there"},
             {"name": "clock", "state": "warning", "detail": "free"},
