@@ -20,6 +20,7 @@ from b2ct.cli.output import print_json, print_problems, stderr
 from b2ct.errors import OutputError, Problem, Severity, SiteFileError, UsageError
 from b2ct.plan.publication import check_bundles
 from b2ct.render.starter import Answers, render_starter
+from b2ct.site.check_secrets import check_secret_files
 from b2ct.site.findings import Finding
 from b2ct.site.load import locate_findings, read_site, read_site_text
 from b2ct.site.model import Site, TimeZone
@@ -127,11 +128,13 @@ def _read_key(path: Path) -> str:
 def check(site: SiteArgument = Path("site.yaml"), *, as_json: JsonOption = False) -> None:
     """Report every problem of a site file, each with its line.
 
-    Looks at the bundles of its `vms`, too, unless they are in a repository.
+    Looks at the bundles of its `vms`, too, unless they are in a repository, and whether the files of secrets are there.
     """
     found, problems = read_site(site)
     if found is not None and found.vms and not is_repository(found.sources.bundles or ""):
         problems = (*problems, *_check_bundles(site, found))
+    if found is not None:
+        problems = (*problems, *locate_findings(check_secret_files(found, site.parent), site))
     if found is None or any(problem.severity is Severity.ERROR for problem in problems):
         raise SiteFileError(problems)
     if as_json:

@@ -130,7 +130,7 @@ def _explain_choice(expected: str, value: object) -> tuple[str, str]:
 
 
 @cache
-def _secret_keys() -> frozenset[str]:
+def secret_keys() -> frozenset[str]:
     """Return the keys whose values refer to secrets: what stands there wrongly may be one, and is never shown."""
     parts = Site.model_json_schema()["$defs"].values()
     keys = (item for part in parts for item in part.get("properties", {}).items())
@@ -142,7 +142,7 @@ def explain_error(file: str, document: Document, data: Any, details: ErrorDetail
     loc, value = in_data(data, details["loc"])
     message, hint = details["msg"], ""
     context = details.get("ctx", {})
-    shown = isinstance(value, str) and value and loc[-1:] and loc[-1] not in _secret_keys() and "@" not in value
+    shown = isinstance(value, str) and value and loc[-1:] and loc[-1] not in secret_keys() and "@" not in value
     match details["type"]:
         case "extra_forbidden":
             message, hint = _explain_key(data, details["loc"])
