@@ -11,7 +11,7 @@ import typer
 from b2ct.apply.credentials.round import Answering
 from b2ct.apply.opennebula.connect import connect
 from b2ct.cli.app import DryRunOption, JsonOption, SiteArgument, app, open_site
-from b2ct.cli.output import align, print_error, print_json, stderr
+from b2ct.cli.output import align, escape, print_error, print_json, stderr
 from b2ct.errors import RemoteError, UsageError
 from b2ct.plan.credentials import Act
 
@@ -72,7 +72,9 @@ def _watch(answering: Answering, period_s: int, *, dry_run: bool) -> None:
 
 
 def _print(decisions: Sequence[Decision]) -> None:
-    rows = [(one.act.value, str(one.machine.id), one.machine.name, one.vo, _words(one)) for one in decisions]
+    """Print a line for each machine; its name and VO are what users of the cloud wrote."""
+    texts = [(one.act.value, str(one.machine.id), one.machine.name, one.vo, _words(one)) for one in decisions]
+    rows = [[escape(text) for text in row] for row in texts]
     if rows:
         typer.echo("\n".join(align(rows)))
 

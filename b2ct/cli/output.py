@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 JSON_VERSION = 1
 """Version of the documents that ``--json`` prints; it grows when a key changes its meaning or goes away."""
 
+_LAYOUT = "\n\t"
+"""What an error may quote of another program's words."""
+
 
 def stderr() -> Console:
     """Return the console for people; made anew each time, because tests and pipes change what stderr is."""
@@ -33,6 +36,15 @@ def align(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     padded = (zip(row, widths, strict=True) for row in rows)
     return ["  ".join(cell.ljust(width) for cell, width in row).rstrip() for row in padded]
+
+
+def escape(text: str, *, keep: str = "") -> str:
+    """Return what others wrote so that a terminal only shows it: escaped is what is not printable, but for ``keep``."""
+    return "".join(char if char.isprintable() or char in keep else _codes(char) for char in text)
+
+
+def _codes(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
 
 
 def print_json(command: str, result: dict[str, Any]) -> None:
@@ -65,11 +77,11 @@ def print_warnings(lines: Iterable[str]) -> None:
     """Print warnings that belong to no line of a file to stderr, a line each."""
     console = stderr()
     for line in lines:
-        console.print(f"warning: {line}", style="yellow", markup=False)
+        console.print(f"warning: {escape(line, keep=_LAYOUT)}", style="yellow", markup=False)
 
 
 def _plain(text: str) -> str:
-    return text.replace("[", r"\[")
+    return escape(text, keep=_LAYOUT).replace("[", r"\[")
 
 
 def _dump(document: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from b2ct.apply.registration.register import (
 )
 from b2ct.cli.app import DryRunOption, ForceOption, JsonOption, SiteArgument, app, open_site
 from b2ct.cli.bundle_source import find_site_bundles, make_trust
-from b2ct.cli.output import align, print_json, stderr
+from b2ct.cli.output import align, escape, print_json, stderr
 from b2ct.errors import B2ctError, ExitCode, UsageError
 from b2ct.render.pool_registration import render_pool_registration
 from b2ct.render.registration import render_registration
@@ -66,32 +66,40 @@ class Wish:
     as_json: bool
 
 
+OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the files.")]
+PushOption = Annotated[bool, typer.Option("--push", help="Do it: shows every change and asks.")]
+CheckOption = Annotated[bool, typer.Option("--check", help="Compare; exit code 1 if anything is missing.")]
+RemoveOption = Annotated[bool, typer.Option("--remove", help="Take out what register made; shows it and asks.")]
+CertificateOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Certificate or proxy to ask DIRAC with (default: $X509_USER_PROXY, else the site file's)."
+    ),
+]
+KeyOption = Annotated[Path | None, typer.Option(metavar="FILE", help="The certificate's key, without a passphrase.")]
+CaPathOption = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Certificate authorities (default: the site file's).")
+]
+GroupOption = Annotated[
+    str | None, typer.Option(help="Group of DIRAC to act for (default: that of the proxy, or a host's rights).")
+]
+ChangeOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before something changes.")]
+
+
 @app.command()
 def register(  # noqa: PLR0913 - who asks, and what to do
     site: SiteArgument = Path("site.yaml"),
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files.")] = Path("registration"),
-    push: Annotated[bool, typer.Option("--push", help="Do it: shows every change and asks.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Compare; exit code 1 if anything is missing.")] = False,
-    remove: Annotated[bool, typer.Option("--remove", help="Take out what register made; shows it and asks.")] = False,
-    certificate: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Certificate or proxy to ask DIRAC with (default: $X509_USER_PROXY, else the site file's).",
-        ),
-    ] = None,
-    key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The certificate's key, without a passphrase.")
-    ] = None,
-    ca_path: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Certificate authorities (default: the site file's).")
-    ] = None,
-    group: Annotated[
-        str | None, typer.Option(help="Group of DIRAC to act for (default: that of the proxy, or a host's rights).")
-    ] = None,
+    out: OutOption = Path("registration"),
+    push: PushOption = False,
+    check: CheckOption = False,
+    remove: RemoveOption = False,
+    certificate: CertificateOption = None,
+    key: KeyOption = None,
+    ca_path: CaPathOption = None,
+    group: GroupOption = None,
     dry_run: DryRunOption = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before something changes.")] = False,
+    yes: ChangeOption = False,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -103,18 +111,19 @@ def register(  # noqa: PLR0913 - who asks, and what to do
     modes = [mode for mode, wanted in ((Mode.PUSH, push), (Mode.CHECK, check), (Mode.REMOVE, remove)) if wanted]
     if len(modes) > 1:
         raise UsageError("--push, --check and --remove are three different things", hint="give one of them")
-    model = open_site(site, quiet=as_json)
     mode = modes[0] if modes else Mode.WRITE
     given = Credentials(certificate, key, ca_path, group)
-    wish = Wish(site, mode, out, given, dry_run, yes, force, as_json)
+    _register(open_site(site, quiet=as_json), Wish(site, mode, out, given, dry_run, yes, force, as_json))
+
+
+def _register(model: Site, wish: Wish) -> None:
     match model.central:
+        case DiracScheduler() as dirac if wish.mode is Mode.REMOVE:
+            _change_dirac(dirac, lambda ask: plan_unregister(ask, dirac, model.site), wish)
         case DiracScheduler() as dirac:
-            if mode is Mode.REMOVE:
-                _change_dirac(dirac, lambda ask: plan_unregister(ask, dirac, model.site), wish)
-            else:
-                bundles = find_site_bundles(site, model, None, make_trust(model, None, unsigned=False))
-                dn = load_machine_dn(dirac, site.parent)
-                _register_with_dirac(plan_registration(model, dirac, site, bundles, dn), wish)
+            bundles = find_site_bundles(wish.path, model, None, make_trust(model, None, unsigned=False))
+            dn = load_machine_dn(dirac, wish.path.parent)
+            _register_with_dirac(plan_registration(model, dirac, wish.path, bundles, dn), wish)
         case DiracxScheduler() as diracx:
             _ask_diracx(model, diracx, wish)
         case HtcondorScheduler() as pool:
@@ -155,7 +164,7 @@ def _change_dirac(scheduler: DiracScheduler, plan: Callable[[Ask], Pending], wis
         return
     _say_done(pending, wish, version)
     if advice:
-        stderr().print(f"Next: {advice}", markup=False)
+        stderr().print(f"Next: {escape(advice)}", markup=False)
 
 
 def _say_done(pending: Pending, wish: Wish, version: str | None) -> None:
@@ -166,7 +175,7 @@ def _say_done(pending: Pending, wish: Wish, version: str | None) -> None:
         text = "Nothing was changed: this was a dry run."
     else:
         text = f"Done: DIRAC's configuration has version {version} now."
-    stderr().print(text, markup=False)
+    stderr().print(escape(text), markup=False)
 
 
 def _report_check(dirac: Dirac, pending: Pending, wish: Wish) -> None:
@@ -176,12 +185,12 @@ def _report_check(dirac: Dirac, pending: Pending, wish: Wish) -> None:
         more = {"version": pending.snapshot.version, "site_mask": mask.status, "advice": mask.advice}
         print_json("register", {"mode": wish.mode.value, "changes": pending.changes, **more})
     else:
-        typer.echo(f"site mask: {mask.status or 'unknown'}")
+        typer.echo(f"site mask: {escape(mask.status) or 'unknown'}")
         if pending.changes:
             count = len(pending.changes)
             stderr().print(f"{count} option{'s' if count > 1 else ''} of DIRAC's configuration differ.")
         if mask.advice:
-            stderr().print(f"Next: {mask.advice}", markup=False)
+            stderr().print(f"Next: {escape(mask.advice)}", markup=False)
         if not pending.changes and not mask.advice:
             stderr().print("Everything is as it should be.")
     if pending.changes or mask.advice:
@@ -192,11 +201,12 @@ def _print_changes(changes: tuple[Change, ...], *, missing: bool) -> None:
     """Print each option that changes, or that is not as it has to be, on a line of its own."""
     for change in changes:
         if change.now is None:
-            typer.echo(f"{'missing' if missing else '+'} {change.path} = {change.wanted}")
+            line = f"{'missing' if missing else '+'} {change.path} = {change.wanted}"
         elif change.wanted is None:
-            typer.echo(f"{'too much' if missing else '-'} {change.path} = {change.now}")
+            line = f"{'too much' if missing else '-'} {change.path} = {change.now}"
         else:
-            typer.echo(f"{'differs' if missing else '~'} {change.path} = {change.now} -> {change.wanted}")
+            line = f"{'differs' if missing else '~'} {change.path} = {change.now} -> {change.wanted}"
+        typer.echo(escape(line))
 
 
 def _ask(pending: Pending, wish: Wish) -> None:
@@ -204,7 +214,7 @@ def _ask(pending: Pending, wish: Wish) -> None:
     if wish.yes:
         return
     count = len(pending.changes)
-    what = f"{count} option{'s' if count > 1 else ''} of DIRAC's configuration at {pending.snapshot.master}"
+    what = f"{count} option{'s' if count > 1 else ''} of DIRAC's configuration at {escape(pending.snapshot.master)}"
     if not sys.stdin.isatty():
         raise UsageError(f"this changes {what}", hint="--yes does it without asking, --dry-run only shows it")
     if not typer.confirm(f"Change {what}?", err=True):
@@ -231,7 +241,7 @@ def _ask_diracx(site: Site, diracx: DiracxScheduler, wish: Wish) -> None:
     if wish.as_json:
         print_json("register", {"mode": wish.mode.value, "diracx": report})
     else:
-        typer.echo("\n".join(align([(name, state, detail) for name, state, detail in report.checks])))
+        typer.echo("\n".join(align([[escape(text) for text in check] for check in report.checks])))
     if not report.ok:
         raise typer.Exit(ExitCode.FAILED)
 
@@ -247,7 +257,7 @@ def _join_pool(site: Site, pool: HtcondorScheduler, wish: Wish) -> None:
     missing = missing_identities(site, pool, wish.path.parent, now_utc())
     asked = missing if wish.mode is Mode.PUSH and not wish.dry_run else ()
     for identity in asked:
-        request_token(pool, identity, path, now_utc(), lambda line: stderr().print(line, markup=False))
+        request_token(pool, identity, path, now_utc(), lambda line: stderr().print(escape(line), markup=False))
     if wish.as_json:
         print_json("register", {"mode": wish.mode.value, "file": path, "missing": missing, "applied": bool(asked)})
     else:
