@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 import ssl
-from typing import Optional, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 from b2ct_vmagent.errors import AgentError
 from b2ct_vmagent.programs import Runner
@@ -13,6 +13,11 @@ from b2ct_vmagent.programs import Runner
 OPENSSL_S = 60.0
 """An idle new machine may have to wait for random numbers."""
 
+LATEST_S = 253402300799.0
+"""The end of the year 9999, the last that a certificate can name (RFC 5280 4.1.2.5)."""
+
+_NO_OTHERS = ("env", "SSL_CERT_FILE=/nonexistent", "SSL_CERT_DIR=/nonexistent")
+"""Keeps the system's own CAs out; OpenSSL 1.0, 1.1 and 3 have different options for that."""
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
@@ -45,15 +50,50 @@ def read_certificate_end(path: str, run: Runner) -> float:
         raise AgentError("{}: its end cannot be read".format(path))
 
 
-def read_token_end(text: str) -> Optional[float]:
-    """Return when a JSON web token ends, seconds since 1970; None: never; raises AgentError if it is none."""
+def verify_certificate(path: str, trusted: Sequence[str], now_s: float, run: Runner) -> None:
+    """Check a file's first certificate at ``now_s`` by the CAs that the options ``trusted`` name, and by no others.
+
+    Raises:
+        AgentError: it is not good, or there is no openssl.
+    """
+    form = ["-allow_proxy_certs", "-attime", str(int(now_s)), *trusted, path]
+    done = run([*_NO_OTHERS, "openssl", "verify", *form], OPENSSL_S)
+    if done.code == 127:
+        raise AgentError("there is no openssl here; install the package openssl")
+    # OpenSSL 1.0 forgives much: it then tells the error, and exits with 0
+    if done.code != 0 or "{}: OK".format(path) not in done.output.splitlines():
+        found = re.search("^error [0-9]+ at [0-9]+ depth lookup: ?(.+)$", done.output, re.MULTILINE)
+        reason = found.group(1) if found else "exit code {}".format(done.code)
+        raise AgentError("openssl does not verify it: {}".format(reason))
+
+
+def read_claims(text: str) -> Dict[str, Any]:
+    """Return the claims of a JSON web token (RFC 7519), whoever signed it; raises AgentError if it is none."""
     payload = text.split(".")[1] if _TOKEN.fullmatch(text) else ""
     try:
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)).decode("utf-8"))
-        end_s = claims.get("exp")
-        return None if end_s is None else float(end_s)
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, RecursionError):
         raise AgentError("no token")
+    if not isinstance(claims, dict):
+        raise AgentError("no token")
+    return claims
+
+
+def read_token_end(text: str) -> Optional[float]:
+    """Return when a JSON web token ends, seconds since 1970; None: never; raises AgentError if it is none."""
+    return claimed_end(read_claims(text))
+
+
+def claimed_end(claims: Dict[str, Any]) -> Optional[float]:
+    """Return when a token with these claims ends, seconds since 1970; None: never; raises AgentError if damaged."""
+    return None if claims.get("exp") is None else moment(claims["exp"])
+
+
+def moment(number: object) -> float:
+    """Return a JSON number as a time, seconds since 1970; raises AgentError when it is none up to the year 9999."""
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number <= LATEST_S:
+        raise AgentError("it holds what is no time up to the year 9999")
+    return float(number)
 
 
 def pem_part(text: str, label: str) -> str:

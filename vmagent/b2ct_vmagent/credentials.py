@@ -20,8 +20,10 @@ try:
 except ImportError:  # before Python 3.8
     Protocol = object  # type: ignore[assignment]
 
+from b2ct_vmagent.authorities import link_authorities, split_chain, verify_chain
 from b2ct_vmagent.checks import Check, State
 from b2ct_vmagent.credential_files import (
+    moment,
     pem_part,
     read_certificate_end,
     read_certificate_key,
@@ -30,7 +32,7 @@ from b2ct_vmagent.credential_files import (
     run_openssl,
 )
 from b2ct_vmagent.errors import AgentError
-from b2ct_vmagent.files import make_folder, read_text, write_file
+from b2ct_vmagent.files import make_folder, read_text, remove_file, write_file
 from b2ct_vmagent.log import log
 from b2ct_vmagent.paths import Paths
 from b2ct_vmagent.programs import Runner, run_program
@@ -49,9 +51,6 @@ LONGEST_REST_S = 3600.0
 """Between two looks while all is well: the site may have changed its own credentials."""
 SHORT_S = 7 * 86400
 """What holds for less is a warning, where nobody renews it."""
-
-_CERTIFICATE = r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----\n"
-_CERTIFICATES = re.compile("(?:{}){{1,8}}".format(_CERTIFICATE))
 
 
 class Delivered(NamedTuple):
@@ -143,6 +142,9 @@ class Credentials:
         except (AgentError, OSError) as error:
             self.detail = str(error)
             self._renew_s = 0.0
+        except Exception as error:  # noqa: BLE001 - the thread's outermost frame: a fault here must not end it
+            self.detail = "a fault of the agent: {}".format(type(error).__name__)  # its words could hold a secret
+            self._renew_s = 0.0
         if self.detail != before:
             log("info" if self._renew_s else "warning", "credentials: {}".format(self.detail))
         if self._renew_s > now_s:
@@ -170,7 +172,7 @@ class Credentials:
                 self._renew_s = 0.0
                 return "the site has not answered this machine's new request yet"
             missing = self._keep(document, now_s)
-            self._seen, self._renew_s = text, float(document["renew_s"])
+            self._seen, self._renew_s = text, moment(document["renew_s"])
             self._lacks = " without {}".format(", ".join(missing)) if missing else ""
         if now_s >= self._renew_s:
             return "the site's answer{} is to be renewed".format(self._lacks)
@@ -192,7 +194,7 @@ class Credentials:
         make_folder(self._folder)
         os.chmod(self._folder, 0o700)
         for path in (self._state, *self._files):
-            _remove(path)
+            remove_file(path)
         fresh = self._files.key + ".new"
         write_file(fresh, b"", 0o600)  # what is there keeps its mode
         size = "rsa_keygen_bits:{}".format(KEY_BITS)
@@ -219,45 +221,29 @@ class Credentials:
         return [name for name in self._expected if name not in files]
 
     def _link_authorities(self) -> bool:
-        """Write the folder of CA certificates; False when there is no certificate yet, or no folder to take from."""
-        chain = re.findall(_CERTIFICATE, read_text(self._files.certificate) or "")
-        if not chain or not os.path.isdir(self._ca_path):
-            return False
-        make_folder(self._authorities)
-        wanted = set(os.listdir(self._ca_path))
-        for name in os.listdir(self._authorities):
-            if name not in wanted or not os.path.islink(os.path.join(self._authorities, name)):
-                _remove(os.path.join(self._authorities, name))
-        for name in wanted - set(os.listdir(self._authorities)):
-            os.symlink(os.path.join(self._ca_path, name), os.path.join(self._authorities, name))
-        fresh = os.path.join(self._authorities, "issuer.pem")
-        for certificate in chain[1:]:
-            write_file(fresh, certificate.encode("ascii"), 0o644)
-            name = self._openssl("x509", "-in", fresh, "-noout", "-subject_hash").strip()
-            places = (os.path.join(self._authorities, "{}.{}".format(name, number)) for number in range(10))
-            os.replace(fresh, next(place for place in places if not os.path.lexists(place)))
-        return True
+        return link_authorities(self._files.certificate, self._ca_path, self._authorities, self._run)
 
     def _check(self, name: str, text: str, key: str, now_s: float) -> None:
         """Raise AgentError unless a credential is what its name says, for this machine, and holds now."""
         try:
-            end_s = self._certificate_end(text, key) if name == "certificate" else read_token_end(text)
+            end_s = self._certificate_end(text, key, now_s) if name == "certificate" else read_token_end(text)
         except AgentError as error:
             raise AgentError("the {} in the site's answer: {}".format(name, error))
         if end_s is not None and end_s <= now_s:
             raise AgentError("the {} in the site's answer has expired".format(name))
 
-    def _certificate_end(self, text: str, key: str) -> float:
-        if not _CERTIFICATES.fullmatch(text):
-            raise AgentError("not certificates in PEM")
+    def _certificate_end(self, text: str, key: str, now_s: float) -> float:
+        chain = split_chain(text)
         fresh = self._files.certificate + ".new"
         try:
             write_file(fresh, text.encode("utf-8"), 0o600)
             if read_certificate_key(fresh, self._run) != key:
                 raise AgentError("it is for another key")
-            return read_certificate_end(fresh, self._run)
+            end_s = read_certificate_end(fresh, self._run)
         finally:
-            _remove(fresh)
+            remove_file(fresh)
+        verify_chain(chain, self._ca_path, self._folder, now_s, self._run)
+        return end_s
 
     def _unseal(self, text: object) -> Dict[str, Any]:
         """Open what is sealed for this machine's key."""
@@ -268,11 +254,11 @@ class Credentials:
             form = ["-binary", "-inform", "DER", "-in", sealed, "-inkey", self._files.key, "-out", opened]
             self._openssl("smime", "-decrypt", *form)
             document = json.loads(read_text(opened) or "")
-        except (AgentError, ValueError):
+        except (AgentError, ValueError, RecursionError):
             raise AgentError("what is sealed in the site's answer cannot be opened")
         finally:
-            _remove(sealed)
-            _remove(opened)
+            remove_file(sealed)
+            remove_file(opened)
         if not isinstance(document, dict) or str(document.get("vm")) != self._vmid:
             raise AgentError("what is sealed in the site's answer is for another machine")
         return document
@@ -336,18 +322,9 @@ def _read_answer(text: str) -> Dict[str, Any]:
     try:
         document = json.loads(base64.b64decode(text, validate=True).decode("utf-8"))
         good = document["format"] == FORMAT and isinstance(document["key"], str)
-        float(document["renew_s"])
-    except (binascii.Error, ValueError, TypeError, KeyError, RecursionError):
+        moment(document["renew_s"])
+    except (AgentError, binascii.Error, ValueError, TypeError, KeyError, RecursionError):
         good = False
     if not good:
         raise AgentError("the site's answer cannot be read")
     return document  # type: ignore[no-any-return]  # what was checked just now
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise AgentError("{}: {}".format(path, error.strerror))

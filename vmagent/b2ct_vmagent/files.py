@@ -70,3 +70,13 @@ def write_file(path: str, data: bytes, mode: int, owner: Optional[Tuple[int, int
             raise
     except OSError as error:
         raise AgentError("{}: {}".format(path, error.strerror))
+
+
+def remove_file(path: str) -> None:
+    """Remove a file, if it is there; raises AgentError when it cannot be removed."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise AgentError("{}: {}".format(path, error.strerror))

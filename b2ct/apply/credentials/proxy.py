@@ -37,18 +37,13 @@ class HostCertificate:
     """The lasting certificate of the site and its key, which stay on this machine."""
 
     chain: tuple[x509.Certificate, ...]
-    """Its own first, then those of intermediate authorities."""
+    """Its own first, then those of intermediate authorities, without roots: who checks it has to know those himself."""
     private_key: RSAPrivateKey
 
     @property
     def expires(self) -> datetime:
         """When it ends."""
         return self.chain[0].not_valid_after_utc
-
-    @property
-    def subject(self) -> str:
-        """Its name in DIRAC's form, ``/C=EU/O=Example/CN=vm.example.org``."""
-        return "".join(f"/{part.rfc4514_attribute_name}={part.value!s}" for part in self.chain[0].subject)
 
     @property
     def source(self) -> str:
@@ -80,7 +75,7 @@ def read_host_certificate(certificate: str, key: str, now: datetime) -> HostCert
         raise CertificateError(f"central.certificate is not valid now, but from {first} to {last} UTC")
     if not _is_for_clients(host):
         raise CertificateError("central.certificate is not for clients", hint="ask the CA for one with clientAuth")
-    return HostCertificate(tuple(chain), private_key)
+    return HostCertificate((host, *(one for one in chain[1:] if one.subject != one.issuer)), private_key)
 
 
 def sign_proxy(host: HostCertificate, public_key: RSAPublicKey, now: datetime, lifetime: timedelta) -> x509.Certificate:

@@ -13,7 +13,7 @@ from b2ct.apply.agent import build_agent
 from b2ct.assets import Assets
 from tests.integration.credentials.conftest import TOKEN
 from tests.integration.credentials.test_loop import DIRAC
-from tests.rigs.dirac.certificates import issue, make_authority
+from tests.rigs.dirac.certificates import issue, make_authority, write_authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,10 +63,12 @@ def wait_for(root: Path, words: str) -> dict[str, Any]:
 
 
 def test_it_asks_waits_and_is_answered(place: Place) -> None:
-    issue(make_authority("Rig CA"), "vm.site.example", place.folder / "host")
+    authority = make_authority("Rig CA")
+    issue(authority, "vm.site.example", place.folder / "host")
     place.write_site(DIRAC)
     number = place.start_vm(place.make_template())
     root = place.folder / "machine"
+    write_authority(authority, root / "etc/grid-security/certificates")
     (root / "run/b2ct-vm").mkdir(parents=True)
     (root / "var/lib/b2ct-vm").mkdir(parents=True)
     context = {**CONTEXT, "VMID": str(number), "ONEGATE_ENDPOINT": place.gate.endpoint}

@@ -127,7 +127,9 @@ def test_dirac_9_takes_it_for_the_host_as_well(place: Place, tmp_path: Path) -> 
     with start_dirac9(tmp_path / "dirac9") as dirac:
         host = dirac.identities["vm"]
         place.write_site({**DIRAC, "certificate": f"file:{host.certificate}", "key": f"file:{host.key}"})
-        machine = place.make_guest(place.start_vm(place.make_template()), dirac_manager=MANAGER)
+        settings = {"dirac_manager": MANAGER, "ca_path": "/certificates"}
+        machine = place.make_guest(place.start_vm(place.make_template()), **settings)
+        (machine.root / "certificates").symlink_to(dirac.ca_path)
         machine.agent.step(time.time())
         place.acts()
         machine.agent.step(time.time())

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from b2ct_vmagent.checks import State
-from b2ct_vmagent.credentials import check_credentials, settle_credentials
+from b2ct_vmagent.credentials import AUTHORITIES, check_credentials, settle_credentials
 from b2ct_vmagent.paths import Paths
 from b2ct_vmagent.programs import run_program
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from tests.rigs.dirac.certificates import issue, make_authority
+from tests.rigs.dirac.certificates import issue, make_authority, write_authority
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,13 +48,22 @@ def all_files(folder: Path) -> str:
 
 @pytest.fixture
 def dirac(place: Place) -> Place:
-    issue(make_authority("Rig CA"), "vm.site.example", place.folder / "host")
+    issue_host(place, "vm.site.example")
     place.write_site(DIRAC)
     return place
 
 
+def issue_host(place: Place, name: str) -> None:
+    """Give the site a host certificate, and its machines the CA."""
+    authority = make_authority("Rig CA")
+    issue(authority, name, place.folder / "host")
+    write_authority(authority, place.folder / "certificates")
+
+
 def make_worker(place: Place) -> Guest:
-    return place.make_guest(place.start_vm(place.make_template()), dirac_manager=MANAGER)
+    guest = place.make_guest(place.start_vm(place.make_template()), dirac_manager=MANAGER, ca_path="/certificates")
+    (guest.root / "certificates").symlink_to(place.folder / "certificates")
+    return guest
 
 
 def check(guest: Guest) -> tuple[State, str]:
@@ -153,7 +163,7 @@ def test_a_changed_host_certificate_reaches_the_machines(dirac: Place) -> None:
     guest.agent.step(time.time())
     dirac.acts()
     guest.agent.step(time.time())
-    issue(make_authority("Rig CA"), "other.site.example", dirac.folder / "host")
+    issue_host(dirac, "other.site.example")
     assert dirac.acts() == {guest.id: ("answer", "the site's credentials were changed")}
     guest.agent.step(time.time())
     shown = ["openssl", "x509", "-in", str(guest.path("certificate")), "-noout", "-issuer"]
@@ -199,7 +209,7 @@ def test_a_machine_that_changes_its_key_waits(dirac: Place, monkeypatch: pytest.
     assert dirac.acts()[guest.id][0] == "wait"
     _shift_site_clock(monkeypatch, 0.2)
     assert dirac.acts() == {guest.id: ("answer", "it asks with a new key")}
-    guest.agent.step(time.time())
+    guest.agent.step(time.time() + 0.2 * 3600)
     assert check(guest)[0] is State.OK
 
 
@@ -327,20 +337,28 @@ def test_answers_that_are_none_change_nothing(dirac: Place) -> None:
     good = guest.path("certificate").read_text()
     attributes = dirac.gate.machines[guest.id].attributes
     document = json.loads(base64.b64decode(attributes["B2CT_ANSWER"]))
-    stranger = issue(make_authority("Evil CA"), "vm.site.example", dirac.folder / "evil").certificate.read_text()
+    evil = make_authority("Evil CA")
+    stranger = issue(evil, "vm.site.example", dirac.folder / "evil").certificate.read_text()
+    evil_ca = evil.certificate.public_bytes(Encoding.PEM).decode()
+    trusted = sorted(path.name for path in (guest.root / AUTHORITIES[1:]).iterdir())
     for change, detail in (
         ({"format": 2}, "cannot be read"),
         ({"key": 1}, "cannot be read"),
         ({"renew_s": "soon"}, "cannot be read"),
+        ({"renew_s": float("inf")}, "cannot be read"),
+        ({"renew_s": 10**400}, "cannot be read"),
         ({"certificate": stranger}, "for another key"),
         ({"certificate": good + "\n-----BEGIN PRIVATE KEY-----"}, "not certificates in PEM"),
         ({"certificate": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}, "openssl x509 failed"),
+        ({"certificate": good + evil_ca}, "a certificate that signed itself"),
+        ({"certificate": good.partition("END")[0] + "END CERTIFICATE-----\n" + stranger}, "does not verify it"),
         ({"certificate": None}, "answered by the site without certificate"),
     ):
         attributes["B2CT_ANSWER"] = base64.b64encode(json.dumps({**document, **change}).encode()).decode()
         guest.agent.step(time.time())
         assert detail in guest.agent.detail
         assert guest.path("certificate").read_text() == good
+        assert sorted(path.name for path in (guest.root / AUTHORITIES[1:]).iterdir()) == trusted
     for text in ("", "%%%", "W10=", "bnVsbA==", "W" * 100_000):
         attributes["B2CT_ANSWER"] = text
         assert guest.agent.step(time.time()) <= 60

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from b2ct.errors import ExitCode
-from tests.integration.credentials.test_loop import DIRAC, MANAGER
-from tests.rigs.dirac.certificates import issue, make_authority
+from tests.integration.credentials.test_loop import DIRAC, issue_host, make_worker
 from tests.rigs.opennebula.server import Fault
 
 if TYPE_CHECKING:
@@ -22,9 +21,9 @@ PERIOD_S = 3000
 
 @pytest.fixture
 def guest(place: Place) -> Guest:
-    issue(make_authority("Rig CA"), "vm.site.example", place.folder / "host")
+    issue_host(place, "vm.site.example")
     place.write_site(DIRAC)
-    made = place.make_guest(place.start_vm(place.make_template()), dirac_manager=MANAGER)
+    made = make_worker(place)
     made.agent.step(time.time())
     return made
 

@@ -42,13 +42,14 @@ def name_of(common_name: str) -> str:
     return f"/C=EU/O={ORGANIZATION}/CN={common_name}"
 
 
-def make_authority(common_name: str) -> Authority:
-    """A CA, good for ten years."""
+def make_authority(common_name: str, superior: Authority | None = None) -> Authority:
+    """A CA, good for ten years; it signs itself, or ``superior`` signs it."""
     key = _make_key()
+    issuer = _common_name(superior.certificate) if superior else common_name
     usage = x509.KeyUsage(**dict.fromkeys(_USAGES, False) | {"key_cert_sign": True, "crl_sign": True})
-    builder = _start(common_name, key, common_name, 3650 * DAY).add_extension(usage, critical=True)
+    builder = _start(common_name, key, issuer, 3650 * DAY).add_extension(usage, critical=True)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    return Authority(builder.sign(key, hashes.SHA256()), key)
+    return Authority(builder.sign(superior.key if superior else key, hashes.SHA256()), key)
 
 
 def write_authority(authority: Authority, folder: Path) -> None:
@@ -58,8 +59,7 @@ def write_authority(authority: Authority, folder: Path) -> None:
     (folder / "cas.pem").write_bytes(pem)
     name = run_tool(["openssl", "x509", "-hash", "-noout", "-in", folder / "cas.pem"]).strip()
     (folder / f"{name}.0").write_bytes(pem)
-    issuer = authority.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
-    policy = f"access_id_CA X509 '{name_of(str(issuer))}'\npos_rights globus CA:sign\n"
+    policy = f"access_id_CA X509 '{name_of(_common_name(authority.certificate))}'\npos_rights globus CA:sign\n"
     policy += f"cond_subjects globus '\"/C=EU/O={ORGANIZATION}/*\"'\n"
     (folder / f"{name}.signing_policy").write_text(policy)
 
@@ -70,10 +70,9 @@ def issue(authority: Authority, common_name: str, place: Path, *, days: int = 36
     ``addresses`` are IP addresses, with blanks between, that the certificate holds besides a host's name.
     """
     key = _make_key()
-    issuer = authority.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
     usage = x509.KeyUsage(**dict.fromkeys(_USAGES, False) | {"digital_signature": True, "key_encipherment": True})
     purposes = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
-    builder = _start(common_name, key, str(issuer), days * DAY)
+    builder = _start(common_name, key, _common_name(authority.certificate), days * DAY)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(usage, critical=True).add_extension(purposes, critical=False)
     if " " not in common_name:
@@ -117,6 +116,10 @@ def _start(common_name: str, key: rsa.RSAPrivateKey, issuer: str, lasts: dt.time
         .not_valid_before(min(now, now + lasts) - DAY)
         .not_valid_after(now + lasts)
     )
+
+
+def _common_name(certificate: x509.Certificate) -> str:
+    return str(certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
 
 
 def _make_name(common_name: str) -> x509.Name:

@@ -19,6 +19,7 @@ from b2ct.apply.credentials.proxy import PROXY_CERT_INFO, CertificateError, read
 from b2ct.apply.credentials.request import RequestError, key_digest, read_request
 from b2ct.apply.credentials.tokens import TokenError, read_pool_tokens, read_token
 from b2ct.plan.credentials import Answered
+from tests.rigs.dirac.certificates import make_authority
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
@@ -115,6 +116,15 @@ def test_a_proxy_is_what_rfc_3820_says(key: rsa.RSAPrivateKey) -> None:
     assert algorithm is not None
     key.public_key().verify(proxy.signature, proxy.tbs_certificate_bytes, padding.PKCS1v15(), algorithm)
     assert sign_proxy(host, own.public_key(), NOW, DAY).serial_number != proxy.serial_number
+
+
+def test_a_root_is_not_handed_out(key: rsa.RSAPrivateKey) -> None:
+    root = make_authority("Rig CA")
+    below = make_authority("Rig sub CA", root)
+    given = make_host(key) + "".join(
+        authority.certificate.public_bytes(Encoding.PEM).decode() for authority in (below, root)
+    )
+    assert read_host_certificate(given, make_pem(key), NOW).chain[1:] == (below.certificate,)
 
 
 def test_a_proxy_ends_no_later_than_its_host(key: rsa.RSAPrivateKey) -> None:

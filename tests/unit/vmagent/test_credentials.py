@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 from b2ct_vmagent import credentials
 from b2ct_vmagent.checks import State
-from b2ct_vmagent.credential_files import digest, pem_part, read_certificate_end, read_token_end
+from b2ct_vmagent.credential_files import (
+    digest,
+    pem_part,
+    read_certificate_end,
+    read_token_end,
+    verify_certificate,
+)
 from b2ct_vmagent.credentials import (
     Credentials,
     check_credentials,
@@ -69,10 +75,26 @@ def test_a_tokens_end(text: str, end_s: float | None) -> None:
     assert read_token_end(text) == end_s
 
 
-@pytest.mark.parametrize("text", ["", "a.b", "a.b.c", "a.W10.c", make_token(exp="soon"), make_token() + "\n"])
+@pytest.mark.parametrize("text", ["", "a.b", "a.b.c", "a.W10.c", make_token() + "\n"])
 def test_no_token(text: str) -> None:
     with pytest.raises(AgentError, match="no token"):
         read_token_end(text)
+
+
+ODD_TIMES = ["soon", True, -1, 1e12, 10**400, float("inf"), float("nan")]
+
+
+@pytest.mark.parametrize("exp", ODD_TIMES)
+def test_a_token_that_ends_at_no_time(exp: object) -> None:
+    with pytest.raises(AgentError, match="no time"):
+        read_token_end(make_token(exp=exp))
+
+
+@pytest.mark.parametrize("renew_s", ODD_TIMES)
+def test_an_answer_that_is_renewed_at_no_time(renew_s: object) -> None:
+    document = {"format": 1, "key": "k", "renew_s": renew_s}
+    with pytest.raises(AgentError, match="cannot be read"):
+        credentials._read_answer(base64.b64encode(json.dumps(document).encode()).decode())  # noqa: SLF001 - it reads what others wrote
 
 
 @given(st.text(max_size=60))
@@ -110,6 +132,21 @@ def test_openssl_that_fails_tells_no_secret(done: Done, words: str) -> None:
     with pytest.raises(AgentError, match=words) as caught:
         read_certificate_end("/x", Program(x509=done))
     assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("done", "words"),
+    [
+        (Done(127, "env: 'openssl': No such file"), "there is no openssl here"),
+        (Done(2, "CN = x\nerror 20 at 0 depth lookup: unable to get it\nerror /x: failed"), "it: unable to get it$"),
+        (Done(124, "no answer in 60 s"), "it: exit code 124$"),
+        # OpenSSL 1.0.2 of EL 7
+        (Done(0, "/x: CN = x\nerror 18 at 0 depth lookup:self signed certificate\nOK"), "it: self signed certificate$"),
+    ],
+)
+def test_a_certificate_that_is_not_good(done: Done, words: str) -> None:
+    with pytest.raises(AgentError, match=words):
+        verify_certificate("/x", ["-CApath", "/ca"], 1.5, lambda _argv, _timeout_s: done)
 
 
 def test_the_end_of_a_certificate() -> None:
@@ -165,6 +202,20 @@ class Gate:
 
     def write(self, facts: dict[str, str]) -> None:
         self.told.update(facts)
+
+
+def test_a_fault_does_not_end_the_thread(tmp_path: Path) -> None:
+    class Broken(Gate):
+        def read(self) -> dict[str, str]:
+            raise RuntimeError("geheim")
+
+    folder = tmp_path / "var/lib/b2ct-vm/credentials"
+    folder.mkdir(parents=True)
+    (folder / "request.json").write_text(json.dumps({"vmid": "7", "request": "r", "key": "k"}))
+    (folder / "hostkey.pem").write_text("x")
+    agent = Credentials(Paths(str(tmp_path)), SETTINGS, Broken(), Program())
+    assert 2 < agent.step(0) < 8
+    assert agent.detail == "a fault of the agent: RuntimeError"
 
 
 def test_a_machine_without_openssl_says_so_and_goes_on(tmp_path: Path) -> None:
