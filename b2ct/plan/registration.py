@@ -11,7 +11,7 @@ from b2ct.plan.bundle import Kind
 from b2ct.plan.publication import choose_bundle, flavours, template_name
 from b2ct.site.cloud import WHOLE_NODE
 from b2ct.site.findings import Finding
-from b2ct.site.pilot import Stop
+from b2ct.site.pilot import CommandPilot, DiracPilot, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -62,6 +62,27 @@ class Queue:
     cores: int | None
     """None: a whole node, whose cores only the virtual machine itself knows."""
     memory_mib: int | None
+    pilots: int | None = 1
+    """Pilots in one virtual machine, which share it evenly; None: one for each core."""
+
+    @property
+    def processors(self) -> int | None:
+        """What one pilot has (``vmagent/b2ct_vmagent/pilots.py``); None: only the virtual machine itself knows."""
+        if self.pilots is None:
+            return 1
+        return max(1, self.cores // self.pilots) if self.cores else None
+
+    @property
+    def pilot_memory_mib(self) -> int | None:
+        """What one pilot has; None: only the virtual machine itself knows."""
+        return self.memory_mib // (self.pilots or self.cores or 1) if self.memory_mib else None
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """What jobs one pilot can take besides those of one core."""
+        if self.processors == 1:
+            return ()
+        return ("MultiProcessor",) if self.cores or self.pilots != 1 else ("WholeNode", "MultiProcessor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +129,31 @@ def make_registration(
             hint = "sources.bundles says where others are"
             findings.append(Finding(("vms", i, "bundle"), f"there is no bundle {what}", hint))
         elif bundle.manifest.kind is Kind.WORKER and vm.vo:
-            queues.setdefault(vm.vo, []).extend(_queues(vm, image.guest, image.file_name.rsplit(".", 1)[0]))
+            community = next((one for one in site.vo if one.name == vm.vo), None)
+            pilots = _pilots(dirac, community)
+            queues.setdefault(vm.vo, []).extend(_queues(vm, image.guest, image.file_name.rsplit(".", 1)[0], pilots))
     elements = tuple(_element(site, dirac, one, queues[one.name]) for one in site.vo if one.name in queues)
+    if not elements and not findings:
+        message = "no worker of a community is listed, so there is nothing to register"
+        findings.append(Finding(("vms",), message, "vms: [{bundle: ..., vo: NAME}]; --remove takes the site out"))
     host = (_host_name(site, dn), dn) if dn else None
     sections = tuple(_sections(site, dirac, elements, host))
     return Registration(site.site, dirac, elements, host, sections), tuple(findings)
 
 
-def _queues(vm: Vm, guest: str, image: str) -> Iterator[Queue]:
+def _pilots(dirac: DiracScheduler, community: Community | None) -> int | None:
+    """Return how many pilots a virtual machine has, None for one a core; where DIRAC starts it, one of DIRAC's own."""
+    pilot = community.pilot if community and dirac.cloud is None else None
+    if not isinstance(pilot, CommandPilot | DiracPilot) or pilot.per == "node":
+        return 1
+    return None if pilot.per == "core" else int(pilot.per)
+
+
+def _queues(vm: Vm, guest: str, image: str, pilots: int | None) -> Iterator[Queue]:
     for wish, flavour in zip(vm.cores, flavours(vm), strict=True):
         cores = None if wish == WHOLE_NODE else int(wish)
         memory_mib = cores * (vm.memory_per_core // MIB) if cores else None
-        yield Queue(template_name(vm, guest, flavour), image, cores, memory_mib)
+        yield Queue(template_name(vm, guest, flavour), image, cores, memory_mib, pilots)
 
 
 def _element(site: Site, dirac: DiracScheduler, community: Community, queues: Iterable[Queue]) -> ComputingElement:
@@ -190,15 +224,14 @@ def _element_options(dirac: DiracScheduler, element: ComputingElement, lifetime_
 def _queue_options(
     dirac: DiracScheduler, element: ComputingElement, queue: Queue, lifetime_s: int
 ) -> dict[str, str | int | None]:
-    tags = {None: "WholeNode, MultiProcessor", 1: None}.get(queue.cores, "MultiProcessor")
     names = {"Instance_Image": f"name:{queue.image}", "Instance_Flavor": f"name:{queue.name}"} if dirac.cloud else {}
     return {
         "VO": element.vo,
         "maxCPUTime": min(lifetime_s // 60, LONGEST_QUEUE_MIN) or LONGEST_QUEUE_MIN,
         "SI00": SI00,
-        "NumberOfProcessors": queue.cores,
-        "MaxRAM": queue.memory_mib,
-        "Tag": tags,
-        "LocalCEType": "Pool" if tags else None,
+        "NumberOfProcessors": queue.processors,
+        "MaxRAM": queue.pilot_memory_mib,
+        "Tag": ", ".join(queue.tags) or None,
+        "LocalCEType": "Pool" if queue.tags else None,
         **names,
     }

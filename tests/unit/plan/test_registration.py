@@ -83,6 +83,35 @@ def test_the_size_of_a_queue() -> None:
     assert ("NumberOfProcessors" in whole, whole["Tag"]) == (False, "WholeNode, MultiProcessor")
 
 
+@pytest.mark.parametrize(
+    ("per", "flavour", "wanted"),
+    [
+        ("core", "1core", ("1", "2048", None, None)),
+        ("core", "8core", ("1", "2048", None, None)),
+        ("core", "whole-node", ("1", None, None, None)),
+        ("2", "8core", ("4", "8192", "MultiProcessor", "Pool")),
+        ("16", "8core", ("1", "1024", None, None)),
+        ("2", "whole-node", (None, None, "MultiProcessor", "Pool")),
+        ("node", "8core", ("8", "16384", "MultiProcessor", "Pool")),
+    ],
+)
+def test_a_queue_has_the_size_of_one_pilot(per: str, flavour: str, wanted: tuple[str | None, ...]) -> None:
+    vo = [{**SITE["vo"][0], "pilot": {"kind": "dirac", "script": "/cvmfs/d/pilot.py", "per": per}}]
+    found = options(register(vo=vo, central={}), *CE, "Queues", f"{NAME}-{flavour}")
+    assert tuple(map(found.get, ("NumberOfProcessors", "MaxRAM", "Tag", "LocalCEType"))) == wanted
+    whole = options(register(vo=vo), *CE, "Queues", f"{NAME}-8core")
+    assert whole["NumberOfProcessors"] == "8", "DIRAC starts one pilot in a machine of its own"
+
+
+@pytest.mark.parametrize("vms", [[], [{"bundle": "squid", "address": "192.168.100.10", "name": "squid"}]])
+def test_a_site_without_workers_has_nothing_to_register(vms: list[dict[str, Any]]) -> None:
+    site = Site.model_validate({**SITE, "vms": vms, "central": DIRAC})
+    _, findings = make_registration(site, site.central, BUNDLES, DN)  # type: ignore[arg-type] # it is DIRAC
+    assert [(finding.loc, finding.message) for finding in findings] == [
+        (("vms",), "no worker of a community is listed, so there is nothing to register")
+    ]
+
+
 @pytest.mark.parametrize(("stop", "minutes"), [({}, "18000"), ({"lifetime_s": "86400"}, "1440"), ("never", "18000")])
 def test_a_job_has_at_most_the_machines_lifetime(stop: object, minutes: str) -> None:
     registration = register(vo=[{**SITE["vo"][0], "stop": stop}])
