@@ -91,13 +91,13 @@ def _status(chosen: argparse.Namespace, paths: Paths) -> int:
 def _drain(chosen: argparse.Namespace, paths: Paths) -> int:
     jobs = load_status(paths)["jobs"]
     write_note(paths, Note(Order.DRAIN, chosen.reason))
-    print("drains; halts when {} payloads have ended".format(jobs) if jobs else "drains and halts")
+    print("drains; halts when all payloads have ended, {} now".format(jobs) if jobs else "drains and halts")
     return 0
 
 
 def _halt(chosen: argparse.Namespace, paths: Paths) -> int:
     jobs = load_status(paths)["jobs"]
-    if jobs and not chosen.yes and not _agreed("{} payloads run and will be lost. Halt all the same?".format(jobs)):
+    if jobs and not chosen.yes and not _agreed("Payloads that run will be lost, {}. Halt all the same?".format(jobs)):
         raise AgentError("nothing was done; `b2ct-agent drain` waits for payloads, --yes halts without asking")
     write_note(paths, Note(Order.HALT, chosen.reason))
     print("halts")

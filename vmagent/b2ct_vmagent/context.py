@@ -87,6 +87,8 @@ def _read_conf(path: str, problems: List[str]) -> Dict[str, Value]:
         problems.append("{}: {}".format(path, " ".join(str(error).split())))
         return {}
     if not parser.has_section("agent"):
+        if parser.sections():
+            problems.append("{}: there is no section [agent]".format(path))
         return {}
     known = {key.option for key in KEYS}
     problems.extend("{}: there is no option {}".format(path, name) for name in parser["agent"] if name not in known)

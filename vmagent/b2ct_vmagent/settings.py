@@ -224,6 +224,9 @@ _service = _matching(_DIPS, "a URL such as dips://dirac.example.org:9163/Workloa
 _address = _matching(_ADDRESS, "host:port")
 _pilot_script = _matching(re.compile("{}|{}".format(_PATH.pattern, _HTTPS.pattern)), "an absolute path or an https URL")
 _place = _pilot_script
+_own_file = _matching(
+    re.compile(r"/(var/lib|run)/b2ct-vm/[A-Za-z0-9._+-]+"), "a file in /var/lib/b2ct-vm or /run/b2ct-vm"
+)
 _seconds = _number(0, 99999999)
 
 
@@ -269,7 +272,7 @@ KEYS = (
     _key("key", _path),
     _key("ca_path", _path),
     _key("credentials", _choice("file", "onegate")),
-    _key("report_file", _path),
+    _key("report_file", _own_file),
     _key("heartbeat_s", _number(1, 86400)),
     _key("stop", _choice("auto", "never")),
     _key("stop_no_jobs_s", _seconds),

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from b2ct.apply.contextualize import UNPACK, make_archive
 from b2ct.assets import Assets
 from b2ct.render.agent_conf import AgentSettings
+from tests.rigs.agent_machine import REPORT, AgentMachine
 from tests.rigs.container import Container, make_debian, start_container
 from tests.rigs.fresh import SUITE
 from tests.rigs.tools import need_root, need_tool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import contextlib
+    from collections.abc import Iterator
+    from pathlib import Path
 
-REPORT = "/var/lib/b2ct-vm/report.json"
-PATIENCE_S = 60.0
 UNTIL_SAID = "for i in $(seq 300); do journalctl -u 'b2ct-vm-*' | grep -q -- \"$1\" && exit 0; sleep 0.2; done; exit 1"
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
-    """A machine with the agent, and the folder that outlives it."""
-
-    container: Container
-    written: Path
-    """What the machine wrote to its disk, as this machine sees it."""
+class Worker(AgentMachine):
+    """A machine with the agent."""
 
     def configure(self, text: str) -> None:
         """Write agent.conf (the lines below ``[agent]``) and start the agent anew."""
@@ -43,29 +36,6 @@ class Worker:
     def wait_said(self, words: str) -> None:
         """Wait until the journal of the agent or its pilots holds ``words``."""
         self.container.tell("sh", "-c", UNTIL_SAID, "sh", words)
-
-    def report(self) -> dict[str, Any]:
-        """Return the newest report; also when the machine is gone."""
-        document: dict[str, Any] = json.loads((self.written / REPORT[1:]).read_text(encoding="utf-8"))
-        return document
-
-    def wait_report(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """Return the first report of which ``holds`` is true."""
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError):
-                report = self.report()
-                if holds(report):
-                    return report
-            time.sleep(0.2)
-        raise AssertionError(f"{self.report()}\n{self.container.tell('journalctl', '-u', 'b2ct-vm-*')}")
-
-    def wait_gone(self, timeout_s: float = PATIENCE_S) -> None:
-        """Wait until the machine has turned itself off."""
-        deadline = time.monotonic() + timeout_s
-        while Path(f"/proc/{self.container.leader}").exists():
-            assert time.monotonic() < deadline, self.container.tell("journalctl", "-u", "b2ct-vm-*")
-            time.sleep(0.2)
 
 
 def boot(suite: str, folder: Path) -> contextlib.AbstractContextManager[Container]:

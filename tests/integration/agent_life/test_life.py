@@ -37,7 +37,7 @@ def test_pilots_work_until_the_machine_drains(worker: Worker) -> None:
     assert (refused.returncode, b"nothing was done" in refused.stderr) == (1, True)
 
     far = int(container.tell("cat", "/run/b2ct-vm/machinefeatures/shutdowntime"))
-    assert "when 2 payloads" in container.tell("b2ct-agent", "drain", "--reason", "maintenance of the node")
+    assert "payloads have ended, 2 now" in container.tell("b2ct-agent", "drain", "--reason", "maintenance of the node")
     worker.wait_report(lambda report: bool(report["state"] == "draining"))
     near = int(container.tell("cat", "/run/b2ct-vm/machinefeatures/shutdowntime"))
     assert near < far

@@ -75,7 +75,7 @@ def test_orders_are_left_for_the_agent(
 ) -> None:
     assert main(["--root", running.root, *arguments]) == 0
     assert take_note(running) == note
-    assert ("halts when 2 payloads have ended" in capsys.readouterr().out) is (note.order is Order.DRAIN)
+    assert ("halts when all payloads have ended, 2 now" in capsys.readouterr().out) is (note.order is Order.DRAIN)
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -94,7 +94,7 @@ def test_payloads_are_not_lost_by_mistake(
     assert main(["--root", running.root, "halt"]) == (0 if halts else 1)
     assert (take_note(running) is not None) is halts
     said = capsys.readouterr().err
-    assert ("2 payloads run and will be lost" in said) is terminal
+    assert ("Payloads that run will be lost, 2" in said) is terminal
     assert ("nothing was done" in said) is not halts
 
 

@@ -78,9 +78,15 @@ def test_what_is_wrong_with_the_file_is_told(tmp_path: Path) -> None:
 
 
 def test_other_sections_and_variables_are_left_to_others(tmp_path: Path) -> None:
-    write(tmp_path, "etc/b2ct-vm/agent.conf", "[pilot]\ncommand = x\n")
+    write(tmp_path, "etc/b2ct-vm/agent.conf", "[pilot]\ncommand = x\n[agent]\nvo = belle\n")
     write(tmp_path, "run/b2ct-vm/context.sh", "B2CT_VERSION='3'\nETH0_IP='192.0.2.1'\n")
     assert load_context(Paths(str(tmp_path))).problems == ()
+
+
+def test_a_file_without_the_section_is_told(tmp_path: Path) -> None:
+    write(tmp_path, "etc/b2ct-vm/agent.conf", "[agnet]\nvo = belle\n")
+    (problem,) = load_context(Paths(str(tmp_path))).problems
+    assert problem.endswith("agent.conf: there is no section [agent]")
 
 
 def test_the_cd_is_copied_for_root_only(tmp_path: Path) -> None:

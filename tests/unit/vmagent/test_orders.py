@@ -27,6 +27,15 @@ def test_a_note_is_taken_once(paths: Paths, order: Order) -> None:
     assert take_note(paths) is None
 
 
+def test_of_orders_that_wait_the_weightiest_and_the_last_reason_hold(paths: Paths) -> None:
+    write_note(paths, Note(Order.DRAIN, "kernel update"))
+    write_note(paths, Note(Order.DRAIN, ""))
+    assert take_note(paths) == Note(Order.DRAIN, "kernel update")
+    write_note(paths, Note(Order.HALT, "fire"))
+    write_note(paths, Note(Order.DRAIN, "smoke"))
+    assert take_note(paths) == Note(Order.HALT, "smoke")
+
+
 def test_a_note_may_be_the_first_file(tmp_path: Path) -> None:
     paths = Paths(str(tmp_path))
     write_note(paths, Note(Order.DRAIN, ""))

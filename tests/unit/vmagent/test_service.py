@@ -348,7 +348,7 @@ def test_who_is_told_follows_from_the_settings(tmp_path: Path) -> None:
     assert names() == []
     (folder / "token.txt").write_text("t", encoding="ascii")
     assert names() == ["onegate"]
-    more = "B2CT_REPORT_FILE='/run/r.json'\nB2CT_DIRAC_MANAGER='dips://d.example.org:9163/WorkloadManagement/VMM'\n"
+    more = "B2CT_REPORT_FILE='/run/b2ct-vm/r.json'\nB2CT_DIRAC_MANAGER='dips://d.example.org:9163/WorkloadManagement/VMM'\n"
     with context_sh.open("a", encoding="ascii") as file:
         file.write(more + "B2CT_DIRACX_URL='https://x.example.org'\nB2CT_DIRAC_SITE='CLOUD.T.it'\nB2CT_VO='belle'\n")
     assert names() == ["onegate", "vmdirac", "diracx", "file"]
