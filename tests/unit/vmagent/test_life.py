@@ -122,7 +122,8 @@ def test_a_copied_disk_has_a_name_of_its_own(paths: Paths) -> None:
     first = load_uid(paths, "torino", "41")
     assert load_uid(paths, "torino", "42").startswith("torino-42-")
     assert load_uid(paths, "bari", "42").startswith("bari-42-")
-    assert load_uid(paths, "torino", "41").startswith("torino-41-") and first
+    assert load_uid(paths, "torino", "41").startswith("torino-41-")
+    assert first
 
 
 @given(st.text(max_size=128), st.text(max_size=10))
