@@ -14,7 +14,7 @@ from b2ct.apply.credentials.proxy import now_utc
 from b2ct.apply.files import write_tree
 from b2ct.apply.registration.dirac import Dirac
 from b2ct.apply.registration.diracx import check_diracx
-from b2ct.apply.registration.identity import Credentials, find_identity, load_machine_dn
+from b2ct.apply.registration.identity import Credentials, find_identity, load_machine_certificate
 from b2ct.apply.registration.pool import LIFETIME_S, missing_identities, request_token, token_file
 from b2ct.apply.registration.register import (
     apply_pending,
@@ -122,8 +122,8 @@ def _register(model: Site, wish: Wish) -> None:
             _change_dirac(dirac, lambda ask: plan_unregister(ask, dirac, model.site), wish)
         case DiracScheduler() as dirac:
             bundles = find_site_bundles(wish.path, model, None, make_trust(model, None, unsigned=False))
-            dn = load_machine_dn(dirac, wish.path.parent)
-            _register_with_dirac(plan_registration(model, dirac, wish.path, bundles, dn), wish)
+            certificate = load_machine_certificate(dirac, wish.path.parent)
+            _register_with_dirac(plan_registration(model, dirac, wish.path, bundles, certificate), wish)
         case DiracxScheduler() as diracx:
             _ask_diracx(model, diracx, wish)
         case HtcondorScheduler() as pool:

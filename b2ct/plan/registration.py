@@ -15,6 +15,7 @@ from b2ct.site.pilot import CommandPilot, DiracPilot, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from datetime import date
 
     from b2ct.plan.bundle import Bundle
     from b2ct.plan.dirac_cfg import Path
@@ -99,6 +100,15 @@ class ComputingElement:
 
 
 @dataclass(frozen=True, slots=True)
+class MachineCertificate:
+    """The certificate that the virtual machines show; names are in DIRAC's form, ``/O=Grid/CN=host``."""
+
+    dn: str
+    issuer: str
+    expires: date
+
+
+@dataclass(frozen=True, slots=True)
 class Registration:
     """Everything that DIRAC has to know, and what its admins have to do besides."""
 
@@ -106,18 +116,15 @@ class Registration:
     """The site file's ``site``."""
     dirac: DiracScheduler
     elements: tuple[ComputingElement, ...]
-    host: tuple[str, str] | None
-    """Name and DN of the virtual machines' certificate; None: it is not known."""
+    host: tuple[str, MachineCertificate] | None
+    """The virtual machines' certificate, and what the Registry calls it; None: it is not known."""
     sections: tuple[Section, ...]
 
 
 def make_registration(
-    site: Site, dirac: DiracScheduler, bundles: Sequence[Bundle], dn: str | None
+    site: Site, dirac: DiracScheduler, bundles: Sequence[Bundle], certificate: MachineCertificate | None
 ) -> tuple[Registration, tuple[Finding, ...]]:
-    """Return what has to be registered, and what is wrong with the site's ``vms`` for that.
-
-    ``dn`` is the subject of the certificate that the virtual machines show, in DIRAC's form, ``/O=Grid/CN=host``.
-    """
+    """Return what has to be registered, and what is wrong with the site's ``vms`` for that."""
     findings: list[Finding] = []
     queues: dict[str, list[Queue]] = {}
     for i, vm in enumerate(site.vms):
@@ -136,7 +143,7 @@ def make_registration(
     if not elements and not findings:
         message = "no worker of a community is listed, so there is nothing to register"
         findings.append(Finding(("vms",), message, "vms: [{bundle: ..., vo: NAME}]; --remove takes the site out"))
-    host = (_host_name(site, dn), dn) if dn else None
+    host = (_host_name(site, certificate.dn), certificate) if certificate else None
     sections = tuple(_sections(site, dirac, elements, host))
     return Registration(site.site, dirac, elements, host, sections), tuple(findings)
 
@@ -168,7 +175,10 @@ def _host_name(site: Site, dn: str) -> str:
 
 
 def _sections(
-    site: Site, dirac: DiracScheduler, elements: tuple[ComputingElement, ...], host: tuple[str, str] | None
+    site: Site,
+    dirac: DiracScheduler,
+    elements: tuple[ComputingElement, ...],
+    host: tuple[str, MachineCertificate] | None,
 ) -> Iterator[Section]:
     """Return the sections (DIRAC documentation, "Resources", "Registry" and "Operations").
 
@@ -186,7 +196,7 @@ def _sections(
             yield Section((*place, element.name, "Queues", queue.name), _given(options))
     if host:
         properties = ("Properties", HOST_PROPERTIES[dirac.version])
-        yield Section(("Registry", "Hosts", host[0]), (("DN", host[1]), properties))
+        yield Section(("Registry", "Hosts", host[0]), (("DN", host[1].dn), properties))
     if dirac.vm_manager:
         for element in elements:
             yield Section(("Operations", "Defaults", "Cloud", element.vo), _POD_DEFAULTS, defaults=True)

@@ -12,6 +12,7 @@ from b2ct.render.htcondor_pool import (
     render_pool_config,
     render_token_command,
 )
+from b2ct.render.registration import md_code
 
 if TYPE_CHECKING:
     from b2ct.site.central import HtcondorScheduler
@@ -26,16 +27,35 @@ def render_pool_registration(site: Site, pool: HtcondorScheduler, lifetime_s: in
     """
     vos, domain = [community.name for community in site.vo], trust_domain(pool)
     lines = [f"# {site.site}: what it takes to use this site in the pool of {pool.central_manager}\n"]
+    lines.append("## The admins of the pool\n")
     lines.append(f"- [ ] `{site.site}.config` is `/etc/condor/config.d/60-b2ct-{site.site}.config` there; then")
     lines.append("  `condor_reconfig`. It lets the site's machines offer themselves, each for its community.")
     lines.append(f"- [ ] Port {pool.port} can be reached from the virtual machines; they listen to nobody.")
     for vo in vos:
         command = render_token_command(pool_identity(vo, site.site, domain), lifetime_s)
-        lines.append(f"- [ ] {vo}: hand over a token in a safe way, or approve the site's request")
-        lines.append(f"  (`b2ct register SITE --push`):\n\n  ```sh\n  {command}\n  ```\n")
+        lines.append(
+            f"- [ ] {vo}: approve the site's request (`b2ct register SITE --push`), or make a token and hand it"
+        )
+        lines.append(f"  over in a safe way. As root on {pool.central_manager}, which has the pool's signing key:\n")
+        lines.append(f"  ```sh\n  {command}\n  ```\n")
         lines.append(f"  Jobs that are to run there say:\n\n  ```\n  {render_job_requirements(vo).rstrip()}\n  ```\n")
-    lines.append("A token can do no more than offer machines of its community. It ends by itself; to end it before,")
-    lines.append("`condor_token_list` and the pool's `SEC_TOKEN_REVOCATION_EXPR`.")
+    lines.append(
+        f"A token can do no more than offer machines of its community. It ends after {lifetime_s // 86_400} days"
+    )
+    lines.append(
+        f"(`-lifetime {lifetime_s}`, in seconds): from then on machines cannot join with it, so the next one is made"
+    )
+    lines.append("before. To end it earlier, `condor_token_list` and the pool's `SEC_TOKEN_REVOCATION_EXPR`.\n")
+    lines.append("## The site\n")
+    place = pool.token.removeprefix("file:") if pool.token else "central.token"
+    lines.append(
+        f"- [ ] The tokens are in the file of `central.token` ({md_code(place)}), one a line, mode 0600, owned by"
+    )
+    lines.append("  the user who runs `b2ct`. `b2ct register SITE --push` puts them there itself.")
+    lines.append("- [ ] `b2ct credentials SITE` runs, which gives each machine its community's token.")
+    lines.append(
+        "- [ ] `b2ct register SITE --check` runs now and then, and says which tokens are missing or have ended."
+    )
     checklist = "\n".join(lines) + "\n"
     return (
         Artifact(f"{site.site}.config", render_pool_config(site.site, vos, domain).encode()),

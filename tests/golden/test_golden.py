@@ -1,11 +1,12 @@
 """Everything that is made of every example site, as whole trees; ``pytest tests/golden --regenerate`` writes them."""
 
 import shutil
+from datetime import date
 
 import pytest
 
 from b2ct.plan.publication import make_publication
-from b2ct.plan.registration import make_registration
+from b2ct.plan.registration import MachineCertificate, make_registration
 from b2ct.render.publication import Numbers, render_bundle_files
 from b2ct.render.registration import render_registration
 from b2ct.site.central import DiracScheduler
@@ -14,6 +15,10 @@ from b2ct.site.model import Site
 from tests.rigs.kickstarts import CASES, GOLDEN, load_facts, render_case
 from tests.rigs.menus import render_site_menus, site_release
 from tests.unit.plan.bundles import BUNDLES
+
+CERTIFICATE = MachineCertificate(
+    "/DC=org/DC=example/CN=vm.to.infn.it", "/DC=org/DC=example/CN=Certification Authority", date(2027, 6, 10)
+)
 
 
 def render_whole(case: str) -> dict[str, str]:
@@ -32,7 +37,7 @@ def render_central(site: Site) -> dict[str, str]:
     """Return the files for the admins of DIRAC, under ``registration/``."""
     if not isinstance(site.central, DiracScheduler):
         return {}
-    registration, findings = make_registration(site, site.central, BUNDLES, "/DC=org/DC=example/CN=vm.to.infn.it")
+    registration, findings = make_registration(site, site.central, BUNDLES, CERTIFICATE)
     assert findings == ()
     return {f"registration/{file.path}": file.data.decode() for file in render_registration(registration)}
 

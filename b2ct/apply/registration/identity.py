@@ -19,6 +19,7 @@ from b2ct.apply.files import write_file
 from b2ct.apply.registration.dirac import Identity
 from b2ct.apply.secrets import load_secret
 from b2ct.errors import UsageError
+from b2ct.plan.registration import MachineCertificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,19 +47,21 @@ _PRIVATE_KEY = re.compile(r"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.*?-----END \
 """A private key in a file that may hold certificates too (RFC 7468)."""
 
 
-def read_dn(pem: str, origin: str) -> str:
-    r"""Return the subject of a certificate as DIRAC writes it: ``/DC=org/CN=host``, other than ASCII as ``\xC3``.
-
-    That is the form of OpenSSL's X509_NAME_oneline, which M2Crypto and so DIRAC use.
-
-    Raises:
-        UsageError: it is no certificate.
-    """
+def read_certificate(pem: str, origin: str) -> MachineCertificate:
+    """Return what DIRAC has to know about a certificate; raises UsageError when it is none."""
     try:
-        subject = x509.load_pem_x509_certificate(pem.encode()).subject
+        found = x509.load_pem_x509_certificate(pem.encode())
+        return MachineCertificate(_dn(found.subject), _dn(found.issuer), found.not_valid_after_utc.date())
     except ValueError as error:
         raise UsageError(f"{origin} is no certificate in PEM form") from error
-    return "".join(f"/{_short_name(one)}={_oneline(str(one.value))}" for one in subject)
+
+
+def _dn(name: x509.Name) -> str:
+    r"""Return a name as DIRAC writes it: ``/DC=org/CN=host``, other than ASCII as ``\xC3``.
+
+    That is the form of OpenSSL's X509_NAME_oneline, which M2Crypto and so DIRAC use.
+    """
+    return "".join(f"/{_short_name(one)}={_oneline(str(one.value))}" for one in name)
 
 
 def _short_name(attribute: x509.NameAttribute[str | bytes]) -> str:
@@ -69,8 +72,8 @@ def _oneline(value: str) -> str:
     return "".join(chr(byte) if 32 <= byte < 127 else f"\\x{byte:02X}" for byte in value.encode())
 
 
-def load_machine_dn(dirac: DiracScheduler, folder: Path) -> str | None:
-    """Return the subject of the virtual machines' certificate, None if the site file names none.
+def load_machine_certificate(dirac: DiracScheduler, folder: Path) -> MachineCertificate | None:
+    """Return the virtual machines' certificate, None if the site file names none.
 
     Its key may be on another machine, which does not matter here; one that is there has to belong to it.
 
@@ -80,14 +83,14 @@ def load_machine_dn(dirac: DiracScheduler, folder: Path) -> str | None:
     if dirac.certificate is None:
         return None
     pem = load_secret(dirac.certificate, folder)
-    dn = read_dn(pem, f"the certificate {dirac.certificate}")
+    certificate = read_certificate(pem, f"the certificate {dirac.certificate}")
     key = ""
     if dirac.key is not None:
         with suppress(UsageError):
             key = load_secret(dirac.key, folder)
     if key:
         check_pair(pem, f"central.certificate ({dirac.certificate})", key, f"central.key ({dirac.key})")
-    return dn
+    return certificate
 
 
 def check_pair(certificate: str, certificate_origin: str, key: str, key_origin: str) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from b2ct.apply.registration.dirac import Ask
     from b2ct.plan.bundle import Bundle
     from b2ct.plan.dirac_cfg import Change
-    from b2ct.plan.registration import Registration
+    from b2ct.plan.registration import MachineCertificate, Registration
     from b2ct.site.central import DiracScheduler
     from b2ct.site.model import Site
 
@@ -54,14 +54,18 @@ class MaskAnswer:
 
 
 def plan_registration(
-    site: Site, dirac: DiracScheduler, path: Path, bundles: Sequence[Bundle], dn: str | None
+    site: Site,
+    dirac: DiracScheduler,
+    path: Path,
+    bundles: Sequence[Bundle],
+    certificate: MachineCertificate | None,
 ) -> Registration:
     """Return what has to be registered; ``path`` is the site file.
 
     Raises:
         SiteFileError: a bundle of the site's ``vms`` is not at hand.
     """
-    registration, findings = make_registration(site, dirac, bundles, dn)
+    registration, findings = make_registration(site, dirac, bundles, certificate)
     if findings:
         raise SiteFileError(locate_findings(findings, path))
     return registration

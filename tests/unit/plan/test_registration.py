@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from diraccfg import CFG
 
 from b2ct.plan.dirac_cfg import get_option, read_cfg
 from b2ct.plan.publication import make_publication
-from b2ct.plan.registration import HOST_PROPERTIES, Registration, make_registration
+from b2ct.plan.registration import HOST_PROPERTIES, MachineCertificate, Registration, make_registration
 from b2ct.plan.registration_merge import merge, unmerge
 from b2ct.site.model import Site
 from tests.unit.plan.bundles import BUNDLES, FACTS
@@ -21,9 +22,13 @@ CE = ("Resources", "Sites", "CLOUD", "CLOUD.Torino.it", "CEs", "belle.cn01.to.in
 NAME = "belle-belle2-worker-el9"
 
 
+def certificate(dn: str | None) -> MachineCertificate | None:
+    return MachineCertificate(dn, "/C=IT/O=INFN/CN=CA", date(2027, 6, 10)) if dn else None
+
+
 def register(dn: str | None = DN, central: Any = CLOUD, **top: Any) -> Registration:  # noqa: ANN401 - any YAML value
     site = Site.model_validate({**SITE, "vms": VMS, **top, "central": {**DIRAC, **central}})
-    registration, findings = make_registration(site, site.central, BUNDLES, dn)  # type: ignore[arg-type] # it is DIRAC
+    registration, findings = make_registration(site, site.central, BUNDLES, certificate(dn))  # type: ignore[arg-type] # it is DIRAC
     assert findings == ()
     return registration
 
@@ -106,7 +111,7 @@ def test_a_queue_has_the_size_of_one_pilot(per: str, flavour: str, wanted: tuple
 @pytest.mark.parametrize("vms", [[], [{"bundle": "squid", "address": "192.168.100.10", "name": "squid"}]])
 def test_a_site_without_workers_has_nothing_to_register(vms: list[dict[str, Any]]) -> None:
     site = Site.model_validate({**SITE, "vms": vms, "central": DIRAC})
-    _, findings = make_registration(site, site.central, BUNDLES, DN)  # type: ignore[arg-type] # it is DIRAC
+    _, findings = make_registration(site, site.central, BUNDLES, certificate(DN))  # type: ignore[arg-type] # it is DIRAC
     assert [(finding.loc, finding.message) for finding in findings] == [
         (("vms",), "no worker of a community is listed, so there is nothing to register")
     ]
@@ -149,7 +154,7 @@ def test_a_squid_is_no_queue_and_a_bundle_that_is_not_there_is_a_problem() -> No
     squid = {"bundle": "squid", "address": "192.168.100.10", "name": "squid"}
     assert len(register(vms=[*VMS, squid]).elements[0].queues) == 3
     site = Site.model_validate({**SITE, "vms": [{"bundle": "none", "vo": "belle"}], "central": DIRAC})
-    registration, findings = make_registration(site, site.central, BUNDLES, DN)  # type: ignore[arg-type] # it is DIRAC
+    registration, findings = make_registration(site, site.central, BUNDLES, certificate(DN))  # type: ignore[arg-type] # it is DIRAC
     assert [finding.message for finding in findings] == ["there is no bundle none"]
     assert registration.elements == ()
 

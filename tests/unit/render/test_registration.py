@@ -50,6 +50,9 @@ def test_the_checklist_names_what_the_admins_have_to_do() -> None:
         "`belle-belle2-worker-el9-1core`: 1 core, 2048 MiB",
         "`belle-belle2-worker-el9-whole-node`: a whole node",
         "DIRAC's default of `MaxTotalJobs` is 1",
+        "mergeFromFile torino.cfg",
+        "Its CA, `/C=IT/O=INFN/CN=CA`, is among those",
+        "it ends on 2027-06-10",
     ):
         assert part in text
     ini = re.search(r"```ini\n(.*?)```", text, re.DOTALL)
@@ -67,9 +70,42 @@ def test_without_a_cloud_nobody_is_asked_for_a_password() -> None:
 
 
 def test_dirac_9_has_to_open_its_pilot_manager() -> None:
-    nine = register(central={"version": "9", "setup": None, "vm_manager": None})
-    assert "open to `GenericPilot`" in render_checklist(nine)
+    nine = {"version": "9", "setup": None, "vm_manager": None}
+    for registration in (register(central=nine), register(None, central=nine)):
+        text = render_checklist(registration)
+        assert "open to `GenericPilot`" in text
+        assert "`/Systems/WorkloadManagement/Services/PilotManager/Authorization`" in text
+        assert "addPilotReferences = Operator, GenericPilot" in text
     assert "open to `GenericPilot`" not in render_checklist(register())
+
+
+@pytest.mark.parametrize(
+    ("per", "sizes"),
+    [
+        ("node", ("1 core, 2048 MiB", "8 cores, 16384 MiB", "a whole node")),
+        (
+            "core",
+            (
+                "1 core, 2048 MiB",
+                "8 cores, 16384 MiB; each of its 8 pilots has 1 core",
+                "a whole node; each of its pilots has 1 core",
+            ),
+        ),
+        (
+            "2",
+            (
+                "1 core, 2048 MiB",
+                "8 cores, 16384 MiB; each of its 2 pilots has 4 cores",
+                "a whole node; each of its 2 pilots has its share",
+            ),
+        ),
+    ],
+)
+def test_the_checklist_says_how_pilots_share_a_machine(per: str, sizes: tuple[str, ...]) -> None:
+    pilot = {"kind": "command", "run": "x", "per": per}
+    lines = render_checklist(register(vo=[{"name": "belle", "pilot": pilot}], central={})).splitlines()
+    found = [line.rpartition("`: ")[2] for line in lines if line.startswith("  - `belle-belle2-worker-el9-")]
+    assert tuple(found) == sizes
 
 
 def test_two_files_named_after_the_site() -> None:

@@ -9,8 +9,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from b2ct.apply.registration.identity import Credentials, find_identity, load_machine_dn, read_dn
+from b2ct.apply.registration.identity import Credentials, find_identity, load_machine_certificate, read_certificate
 from b2ct.errors import UsageError
+from b2ct.plan.registration import MachineCertificate
 from b2ct.site.central import DiracScheduler
 
 if TYPE_CHECKING:
@@ -56,22 +57,23 @@ def test_a_subject_has_the_form_of_openssl() -> None:
         (x509.ObjectIdentifier("1.2.3.4"), "x"),
     )
     wanted = r"/DC=org/O=Universit\xC3\xA0, di/Torino/CN=host/vm.to.infn.it/emailAddress=a@b.it/1.2.3.4=x"
-    assert read_dn(pem, "it") == wanted
+    assert read_certificate(pem, "it") == MachineCertificate(wanted, wanted, dt.date(2024, 6, 11))
 
 
 def test_what_is_no_certificate_is_refused() -> None:
     with pytest.raises(UsageError, match="the file is no certificate"):
-        read_dn("-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n", "the file")
+        read_certificate("-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n", "the file")
 
 
 def test_the_machines_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CERT", certificate((NameOID.COMMON_NAME, "vm")))
-    assert load_machine_dn(DiracScheduler.model_validate(DIRAC), tmp_path) is None
+    assert load_machine_certificate(DiracScheduler.model_validate(DIRAC), tmp_path) is None
     named = DiracScheduler.model_validate({**DIRAC, "certificate": "env:CERT", "key": "env:KEY"})
-    assert load_machine_dn(named, tmp_path) == "/CN=vm", "its key may be elsewhere"
+    found = load_machine_certificate(named, tmp_path)
+    assert (found and found.dn) == "/CN=vm", "its key may be elsewhere"
     monkeypatch.setenv("KEY", pair()[1])
     with pytest.raises(UsageError, match=r"central.key \(env:KEY\) is not the key of central.certificate \(env:CERT\)"):
-        load_machine_dn(named, tmp_path)
+        load_machine_certificate(named, tmp_path)
 
 
 def test_who_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
