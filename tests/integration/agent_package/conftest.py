@@ -12,6 +12,7 @@ from b2ct.apply.agent_package import PackageFormat, write_agent_packages
 from b2ct.assets import Assets
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.rigs.container import Container
@@ -74,3 +75,19 @@ def start_pilot(container: Container) -> int:
     active = f"systemctl is-active --quiet {PILOT} && exit; sleep 0.1"
     container.tell("sh", "-c", f"for i in $(seq 200); do {active}; done; b2ct-agent status; exit 1")
     return main_pid(container, PILOT)
+
+
+def upgrade_with_own_settings(container: Container, install: Callable[[Container, str], None], fresh: str) -> None:
+    """Upgrade an agent that an admin changed: it begins anew, all else goes on, the new settings are in ``fresh``."""
+    install(container, "old")
+    pilot = start_pilot(container)
+    container.tell("systemctl", "disable", UNITS[1])
+    agent = main_pid(container)
+    install(container, "new")
+    assert container.tell("b2ct-agent", "--version") == f"{NEW_VERSION}\n"
+    assert states(container, "is-enabled") == ["enabled", "disabled", "enabled"]
+    assert container.tell("cat", CONFIG) == WITH_PILOT
+    assert container.tell("stat", "-c", "%a", CONFIG) == "600\n"
+    assert "#new = option" in container.tell("cat", fresh)
+    assert main_pid(container) not in {0, agent}
+    assert main_pid(container, PILOT) == pilot

@@ -11,15 +11,13 @@ import pytest
 
 from tests.integration.agent_package.conftest import (
     CONFIG,
-    NEW_VERSION,
-    PILOT,
     UNITS,
     WITH_PILOT,
     Versions,
     exists,
-    main_pid,
     start_pilot,
     states,
+    upgrade_with_own_settings,
 )
 from tests.rigs.container import PACKAGES, Container, make_debian, start_container
 from tests.rigs.process import run_tool
@@ -99,18 +97,7 @@ def test_it_is_enabled_where_the_distribution_enables_nothing(machine: Container
 
 
 def test_an_upgrade_keeps_the_settings_and_the_pilots(machine: Container) -> None:
-    install(machine, "old")
-    pilot = start_pilot(machine)
-    machine.tell("systemctl", "disable", UNITS[1])
-    agent = main_pid(machine)
-    install(machine, "new")
-    assert machine.tell("b2ct-agent", "--version") == f"{NEW_VERSION}\n"
-    assert states(machine, "is-enabled") == ["enabled", "disabled", "enabled"]
-    assert machine.tell("cat", CONFIG) == WITH_PILOT
-    assert machine.tell("stat", "-c", "%a", CONFIG) == "600\n"
-    assert "#new = option" in machine.tell("cat", f"{CONFIG}.rpmnew")
-    assert main_pid(machine) not in {0, agent}
-    assert main_pid(machine, PILOT) == pilot
+    upgrade_with_own_settings(machine, install, f"{CONFIG}.rpmnew")
 
 
 def test_an_upgrade_brings_new_settings_where_nobody_changed_them(machine: Container) -> None:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,27 +11,22 @@ from b2ct.apply.contextualize import UNPACK, make_archive
 from b2ct.assets import Assets
 from b2ct.render.agent_conf import AgentSettings
 from b2ct.render.htcondor_pool import pool_identity
-from tests.rigs.htcondor.pool import COLLECTOR, DOMAIN, PATIENCE_S, Pool, start_machine, start_pool
+from tests.rigs.agent_machine import REPORT, AgentMachine
+from tests.rigs.htcondor.pool import COLLECTOR, DOMAIN, Pool, start_machine, start_pool
 from tests.rigs.tools import need_root, need_tool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.rigs.container import Container
+    from collections.abc import Iterator
+    from pathlib import Path
 
 SITE = "CLOUD.Torino.it"
 VOS = ("belle", "t2k.org")
 BELLE = pool_identity("belle", SITE, DOMAIN)
-REPORT = "/var/lib/b2ct-vm/report.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class Node(AgentMachine):
     """A machine with the agent, HTCondor, and a network that ends at the pool."""
-
-    container: Container
-    written: Path
-    """What it wrote to its disk, as this machine sees it."""
 
     def start(self, token: bytes, vo: str = "belle", flavour: str = "whole-node") -> None:
         """Hand over the token and the settings, and start the agent."""
@@ -52,29 +43,6 @@ class Node:
         )
         self.container.tell("sh", "-c", "umask 077; cat >/etc/b2ct-vm/condor.token", data=token)
         self.container.tell("sh", "-c", UNPACK, data=make_archive(Assets(), settings))
-
-    def report(self) -> dict[str, Any]:
-        """Return the newest report; also when the machine is gone."""
-        document: dict[str, Any] = json.loads((self.written / REPORT[1:]).read_text(encoding="utf-8"))
-        return document
-
-    def wait_report(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """Return the first report of which ``holds`` is true."""
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError):
-                report = self.report()
-                if holds(report):
-                    return report
-            time.sleep(0.2)
-        raise AssertionError(f"{self.report()}\n{self.said()}")
-
-    def wait_gone(self) -> None:
-        """Wait until it has turned itself off."""
-        deadline = time.monotonic() + PATIENCE_S
-        while Path(f"/proc/{self.container.leader}").exists():
-            assert time.monotonic() < deadline, self.said()
-            time.sleep(0.2)
 
     def call(self, script: str) -> str:
         """Run a Python script as the agent runs: root without capabilities; return its output."""
