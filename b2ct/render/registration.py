@@ -86,8 +86,8 @@ def _configuration(registration: Registration) -> Iterator[str]:
     yield "  `maxCPUTime * 60 * SI00 / 250` HS06 seconds."
     if any(section.defaults for section in registration.sections):
         yield "- `/Operations/.../Cloud/VO` are times in seconds for machines whose `RunningPod` is that VO, as those"
-        yield "  of this site report to VirtualMachineManager. Only DIRAC's own agent in a virtual machine goes by them;"
-        yield "  when the machines of this site report and halt, the site decides."
+        yield "  of this site report to VirtualMachineManager. Only DIRAC's own agent in a virtual machine goes by"
+        yield "  them; when the machines of this site report and halt, the site decides."
     yield "- Leave `Instance_Networks` out: DIRAC's driver fails on it. The VM templates have their networks."
     yield (
         "- Put nothing of this site under `Cloud/` with `CEType = OpenNebula`: DIRAC cannot start machines there, and "
