@@ -9,11 +9,12 @@ from pydantic import ValidationError
 from b2ct.errors import Problem, Severity, SiteFileError, UsageError
 from b2ct.site.check import check_site
 from b2ct.site.explain import dotted, explain_error, in_data
+from b2ct.site.findings import find_duplicates
 from b2ct.site.model import Site
 from b2ct.site.yaml import Document, Loc, read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from b2ct.site.findings import Finding
@@ -68,7 +69,7 @@ def read_site_text(text: str, file: str) -> tuple[Site | None, tuple[Problem, ..
         return None, (Problem(file, 1, "", "the file has to hold keys such as site, domain, media and hosts"),)
     site, found, refused = _validate(file, document)
     certain = (one for one in (check_site(site) if site else ()) if not _is_doubtful(one.loc, refused))
-    findings = _locate(certain, document, file)
+    findings = _locate((*certain, *_find_duplicates_unread(document.data, refused)), document, file)
     problems = tuple(sorted({*document.problems, *found, *findings}))
     return (None if found else site), problems
 
@@ -113,6 +114,19 @@ def _validate(file: str, document: Document) -> tuple[Site | None, list[Problem]
         if () in drop and not missing_at_top <= set(PLACEHOLDERS):
             return None, problems, refused
         data = {key: PLACEHOLDERS[key] for key in missing_at_top & set(PLACEHOLDERS)} | _without(data, drop - {()})
+
+
+NAMED = {"hosts": "the host name", "users": "the user", "vo": "the community"}
+"""Lists whose items have names of their own, and what the checks call those."""
+
+
+def _find_duplicates_unread(data: dict[str, Any], refused: list[Loc]) -> Iterator[Finding]:
+    """Report names that are used twice in lists that were left out as a whole, so that no check has seen them."""
+    for section, what in NAMED.items():
+        items = data.get(section)
+        if (section,) in refused and isinstance(items, list):
+            names = ((i, item.get("name")) for i, item in enumerate(items) if isinstance(item, dict))
+            yield from find_duplicates(what, (((section, i, "name"), n) for i, n in names if isinstance(n, str)))
 
 
 def _is_doubtful(loc: Loc, refused: list[Loc]) -> bool:

@@ -61,6 +61,7 @@ def test_one_json_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (("--push", "--ca-path", "/none"), {}, ExitCode.USAGE, "/none: there are no certificate authorities here"),
         ((), {"central": None}, ExitCode.USAGE, "the site file names no central scheduler"),
         ((), {"vms": [{"bundle": "none", "vo": "belle"}]}, ExitCode.SITE_FILE, "vms.0.bundle: there is no bundle none"),
+        ((), {"vms": []}, ExitCode.SITE_FILE, "vms: no worker of a community is listed"),
         ((), {"central": {**DIRAC, "certificate": "file:no", "key": "file:no"}}, ExitCode.USAGE, "file:no cannot be"),
     ],
 )

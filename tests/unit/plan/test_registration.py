@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import re
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from diraccfg import CFG
 
 from b2ct.plan.dirac_cfg import get_option, read_cfg
@@ -106,6 +109,14 @@ def test_a_queue_has_the_size_of_one_pilot(per: str, flavour: str, wanted: tuple
     assert tuple(map(found.get, ("NumberOfProcessors", "MaxRAM", "Tag", "LocalCEType"))) == wanted
     whole = options(register(vo=vo), *CE, "Queues", f"{NAME}-8core")
     assert whole["NumberOfProcessors"] == "8", "DIRAC starts one pilot in a machine of its own"
+
+
+def test_the_example_of_the_how_to_registers_something() -> None:
+    text = (Path(__file__).parents[3] / "docs/how-to/register.md").read_text(encoding="utf-8")
+    example = re.search(r"```yaml\n(central:\n  kind: dirac.*?)```", text, re.DOTALL)
+    assert example
+    registration = register(None, **yaml.safe_load(example[1]))
+    assert [queue.cores for element in registration.elements for queue in element.queues] == [1, 8]
 
 
 @pytest.mark.parametrize("vms", [[], [{"bundle": "squid", "address": "192.168.100.10", "name": "squid"}]])

@@ -186,3 +186,12 @@ def test_findings_around_a_refused_value_are_not_reported() -> None:
     assert [line for line in problems(text) if "users" in line] == [
         line for line in problems(text) if "reference to a secret" in line
     ]
+
+
+@pytest.mark.parametrize("bad", [{"cvmfs": []}, {"name": "b e"}])
+def test_a_mistake_in_one_item_hides_no_duplicates_of_the_others(bad: dict[str, object]) -> None:
+    vo = SITE["vo"][0]
+    found = [line.partition(": ")[2] for line in problems(json.dumps(changed("vo", [vo, bad, vo])))]
+    assert len(found) == 2
+    assert found[0].startswith("vo.1.name: ")
+    assert found[1] == "vo.2.name: the community belle is used twice (first in vo.0.name)"
