@@ -85,7 +85,14 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str | int) else value
 
 
-Cores = Annotated[int, Field(ge=1)] | Literal["whole-node"]
+def _number_or_word(value: object) -> object:
+    """Refuse other words here, where both that is allowed can be named."""
+    if isinstance(value, str) and not value.lstrip("-").isdigit() and value != WHOLE_NODE:
+        raise ValueError(f"{value!r} has to be a number of cores, or {WHOLE_NODE}")
+    return value
+
+
+Cores = Annotated[Annotated[int, Field(ge=1)] | Literal["whole-node"], BeforeValidator(_number_or_word)]
 
 
 class Vm(SiteModel):

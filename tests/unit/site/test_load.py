@@ -142,6 +142,11 @@ def test_one_mistake_gives_one_problem(path: str, value: object, only: str) -> N
     assert only in problem
 
 
+def test_cores_are_a_number_or_a_whole_node() -> None:
+    (problem,) = problems(json.dumps(changed("vms", [{"bundle": "b", "vo": "belle", "cores": ["1", "all"]}])))
+    assert problem.endswith("vms.0.cores.1: 'all' has to be a number of cores, or whole-node")
+
+
 def test_a_number_that_is_no_size_lacks_no_unit() -> None:
     (problem,) = problems(json.dumps(changed("vms", [{"bundle": "belle2-worker", "vo": "belle", "cores": ["0"]}])))
     assert problem.endswith("vms.0.cores.0: '0' has to be at least 1")
