@@ -29,6 +29,10 @@ with OneGateServer() as gate:
 """
 
 
+UNTIL_TOLD = (
+    "for i in $(seq 200); do b2ct-agent status | grep -q '^  ok       report to onegate: arrived' && exit 0; "
+    "sleep 0.2; done; exit 1"
+)
 UNTIL_READY = "for i in $(seq 100); do b2ct-agent status >/dev/null 2>&1 && exit 0; sleep 0.1; done; exit 1"
 
 
@@ -80,11 +84,10 @@ def test_it_becomes_ready_in_its_sandbox_and_is_gone_when_stopped(machine: Machi
         container.tell("sh", "-c", "umask 077; cat >/run/one-context/one_env", data=context.encode())
         try:
             install(machine, AgentSettings(vo="belle"))
-            status = container.tell("b2ct-agent", "status")
+            container.tell("sh", "-c", UNTIL_TOLD)
             shown, _ = gate.communicate(timeout=30)
         finally:
             container.tell("rm", "-r", "/run/one-context")
-    assert "ok       report to onegate: arrived" in status
     assert json.loads(shown)["READY"] == "YES"
     container.tell("systemctl", "stop", "b2ct-vm-agent")
     assert container.run(["b2ct-agent", "status"]).returncode == 1
@@ -99,7 +102,7 @@ def test_killed_it_comes_back_and_an_old_status_is_gone(machine: Machine) -> Non
     container.tell("tee", "/run/systemd/system/b2ct-vm-agent.service.d/t.conf", data=b"[Service]\nRestartSec=1\n")
     try:
         container.tell("systemctl", "daemon-reload")
-        container.tell("systemctl", "kill", "--signal=KILL", "b2ct-vm-agent")
+        container.tell("systemctl", "kill", "--signal=KILL", "--kill-who=main", "b2ct-vm-agent")
         gone = "for i in $(seq 50); do [ -e /run/b2ct-vm/status.json ] || exit 0; sleep 0.1; done; exit 1"
         container.tell("sh", "-c", gone)
         container.tell("sh", "-c", UNTIL_READY)
