@@ -202,6 +202,14 @@ def _endpoint(text: str) -> str:
     return _matching(_HTTP, "a URL, such as http://169.254.16.9:5030")(text).rstrip("/")
 
 
+def _diracx(text: str) -> str:
+    """Tokens go there: in the clear on this machine alone."""
+    local = re.match(r"http://(localhost|127\.0\.0\.1|\[::1\])[:/]", text)
+    if not text.startswith("https:") and local is None:
+        raise AgentError("has to be an https URL, such as https://diracx.example.org")
+    return _endpoint(text)
+
+
 def _servers(text: str) -> Tuple[str, ...]:
     read = _matching(_DIPS, "URLs with commas between, such as dips://dirac.example.org:9135/Configuration/Server")
     return tuple(read(url.strip()) for url in text.split(",") if url.strip())
@@ -266,7 +274,7 @@ KEYS = (
     _key("condor_collector", _address),
     _key("condor_domain", _word),
     _key("condor_token", _path),
-    _key("diracx_url", _endpoint),
+    _key("diracx_url", _diracx),
     _key("diracx_token", _path),
     _key("certificate", _path),
     _key("key", _path),
