@@ -23,7 +23,6 @@ ROOT = Path(__file__).parents[3]
         ("scratch", "/dev/disk/by-id/virtio-x", "/dev/disk/by-id/virtio-x"),
         ("pilot", "/cvmfs/t2k.egi.eu/start.sh --name 'a b' 100%", "/cvmfs/t2k.egi.eu/start.sh --name 'a b' 100%"),
         ("onegate_endpoint", "http://169.254.16.9:5030/", "http://169.254.16.9:5030"),
-        ("diracx_url", "http://127.0.0.1:8000/", "http://127.0.0.1:8000"),
         ("vmid", "42", "42"),
         ("hostname", "Zürich-1", "Zürich-1"),
         ("period_s", "1", 1),
@@ -145,6 +144,12 @@ def test_an_address_that_is_taken_has_a_host_and_a_port(option: str, data: st.Da
         url = urlsplit(getattr(settings, option) if "//" in text else f"//{text}")
         assert url.hostname
         assert url.port != 0
+
+
+def test_diracx_in_the_clear_only_on_this_machine() -> None:
+    values = {"diracx_url": "http://127.0.0.1:8000/", "dirac_site": "CLOUD.T.it", "vo": "belle"}
+    settings, problems = make_settings({option: Value(text, "here") for option, text in values.items()})
+    assert (settings.diracx_url, problems) == ("http://127.0.0.1:8000", [])
 
 
 @pytest.mark.parametrize(
