@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def credentials(
-    site: SiteArgument,
+    site: SiteArgument = Path("site.yaml"),
     *,
     watch: Annotated[
         int | None,
