@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import stat
 import time
 from typing import Dict, List, NamedTuple, Optional, Tuple
@@ -217,13 +218,8 @@ def _environment(settings: Settings, slot: Slot) -> str:
         "B2CT_VO": settings.vo,
         "B2CT_SITE": settings.site,
     }
-    lines = ["export {}={}".format(name, sh_quote(value)) for name, value in words.items()]
-    return "\n".join(["cd {} || exit 1".format(sh_quote(slot.folder)), *lines, ""])
-
-
-def sh_quote(value: str) -> str:
-    """Return a word that sh reads as just this value (POSIX XCU 2.2.2)."""
-    return "'" + value.replace("'", "'\\''") + "'"
+    lines = ["export {}={}".format(name, shlex.quote(value)) for name, value in words.items()]
+    return "\n".join(["cd {} || exit 1".format(shlex.quote(slot.folder)), *lines, ""])
 
 
 def record_end(paths: Paths, settings: Settings, number: int, environment: Dict[str, str]) -> None:
@@ -240,10 +236,16 @@ def record_end(paths: Paths, settings: Settings, number: int, environment: Dict[
         "at_s": time.monotonic(),
     }
     make_folder(paths.pilot(number))
-    for name in ("hostcert.pem", "hostkey.pem"):  # their user is no more, and its number may become another's
-        with contextlib.suppress(OSError):
-            os.unlink(os.path.join(paths.pilot(number), name))
+    _forget_secrets(paths.pilot(number))
     write_file(os.path.join(paths.pilot(number), "result"), json.dumps(ended).encode("utf-8"), 0o644)
+
+
+def _forget_secrets(folder: str) -> None:
+    """Take away what only the pilot's user could read: that user is no more, and its number may become another's."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            if os.stat(os.path.join(folder, name)).st_mode & 0o077 == 0:
+                os.unlink(os.path.join(folder, name))
 
 
 def _read_message(path: str) -> str:

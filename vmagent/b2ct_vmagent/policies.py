@@ -9,7 +9,7 @@ REQUESTED = 100
 """Codes of the shutdown message (Vac and Vcycle, "shutdown_message"): the site or the centre wanted it."""
 COMPLETED = 200
 NO_WORK = 300
-BANNED = 400
+# 400, banned, is only ever a pilot's own word
 BAD_MACHINE = 500
 BAD_SERVICE = 600
 BAD_PILOT = 700

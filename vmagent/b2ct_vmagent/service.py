@@ -131,7 +131,7 @@ class Agent:
         if self._must_halt(now_s):
             self._halt()
 
-    def _keep(self, place: str, write: Callable[[], None]) -> bool:
+    def _keep(self, place: str, write: Callable[[], None]) -> None:
         """Write something down; a full disk is no reason to leave payloads alone, and is told once for each place."""
         try:
             write()
@@ -139,9 +139,8 @@ class Agent:
             if self._unwritten.get(place) != str(error):
                 log("error", str(error))
             self._unwritten[place] = str(error)
-            return False
-        self._unwritten.pop(place, None)
-        return True
+        else:
+            self._unwritten.pop(place, None)
 
     def _check(self, now_s: float) -> None:
         """Make the checks and set when the next are due."""
